@@ -1,0 +1,220 @@
+"""Kinds of events and what their bodies say: docs/format/ledger.md §8 as code. Pure.
+
+The kind is public. A body is encrypted and may name patients and studies.
+"""
+
+from typing import Any
+
+import msgspec
+
+from fileroom.errors import IntegrityError
+
+STARTED = "started"
+STOPPED = "stopped"
+RECOVERED = "recovered"
+CONFIGURATION = "configuration"
+RECEIVED = "received"
+SEALED = "sealed"
+REPLICATED = "replicated"
+VERIFIED = "verified"
+COPY_FAILED = "copy.failed"
+COMMITTED = "committed"
+EVICTED = "evicted"
+RELEASED = "released"
+ACCESS_OPENED = "access.opened"
+ACCESS_CLOSED = "access.closed"
+REFUSED = "refused"
+
+
+class EventError(IntegrityError):
+    """A body in the ledger does not say what its kind must."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What a body says. Fields are added, never renamed: old bodies are never rewritten."""
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """A node serves from now on."""
+
+    node_id: str
+    version: str
+
+
+class Stopped(Event, frozen=True, kw_only=True):
+    """A node stopped in order. A `started` without it tells of a crash."""
+
+    node_id: str
+    version: str
+
+
+class Recovered(Event, frozen=True, kw_only=True):
+    """A start found `count` pieces of work that a crash had left in `what`."""
+
+    node_id: str
+    what: str
+    count: int
+
+
+class Configuration(Event, frozen=True, kw_only=True):
+    """Another configuration is in force. `changed` names keys, never their values."""
+
+    node_id: str
+    sha256: str
+    changed: tuple[str, ...]
+
+
+class Received(Event, frozen=True, kw_only=True):
+    """What one association or request brought for one study."""
+
+    study_instance_uid: str
+    instances: int
+    size_bytes: int
+    calling_ae_title: str
+    address: str
+    channel: str
+    conversation: str
+
+
+class Sealed(Event, frozen=True, kw_only=True):
+    """A pack was written and read again. `pack` is its object name."""
+
+    pack: str
+    study_instance_uid: str
+    study_key_id: str
+    instances: int
+    size_bytes: int
+    conflicts: int = 0
+    duplicates: int = 0
+
+
+class Replicated(Event, frozen=True, kw_only=True):
+    """A provider has the pack, by its answer or by reading back."""
+
+    pack: str
+    provider: str
+
+
+class Verified(Event, frozen=True, kw_only=True):
+    """A provider's copy of the pack was verified by `checksum_kind`."""
+
+    pack: str
+    provider: str
+    checksum_kind: str
+
+
+class CopyFailed(Event, frozen=True, kw_only=True):
+    """A provider's copy of the pack is not what was put there; `state` is its new one."""
+
+    pack: str
+    provider: str
+    state: str
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """The pack and its key have the verified copies that placement asks for."""
+
+    pack: str
+    providers: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Evicted(Event, frozen=True, kw_only=True):
+    """The local copy of the pack was dropped."""
+
+    pack: str
+    size_bytes: int
+    reason: str
+
+
+class Released(Event, frozen=True, kw_only=True):
+    """A spool segment was dropped; all its `instances` lie in packs."""
+
+    node_id: str
+    segment: int
+    instances: int
+
+
+class AccessOpened(Event, frozen=True, kw_only=True):
+    """A principal begins to read a study. Durable before the first byte."""
+
+    principal_kind: str
+    principal: str
+    address: str
+    ae_title: str | None
+    study_instance_uid: str
+    purpose: str
+    channel: str
+
+
+class AccessClosed(Event, frozen=True, kw_only=True):
+    """The reads that the event of index `opened` covered are over, or these came after all."""
+
+    opened: int
+    instances: int
+    frames: int
+    size_bytes: int
+    duration_s: float
+
+
+class Refused(Event, frozen=True, kw_only=True):
+    """A caller was turned away."""
+
+    principal_kind: str
+    principal: str
+    address: str
+    ae_title: str | None
+    action: str
+    channel: str
+    reason: str
+
+
+KINDS: dict[str, type[Event]] = {
+    STARTED: Started,
+    STOPPED: Stopped,
+    RECOVERED: Recovered,
+    CONFIGURATION: Configuration,
+    RECEIVED: Received,
+    SEALED: Sealed,
+    REPLICATED: Replicated,
+    VERIFIED: Verified,
+    COPY_FAILED: CopyFailed,
+    COMMITTED: Committed,
+    EVICTED: Evicted,
+    RELEASED: Released,
+    ACCESS_OPENED: AccessOpened,
+    ACCESS_CLOSED: AccessClosed,
+    REFUSED: Refused,
+}
+_KIND_OF = {each: kind for kind, each in KINDS.items()}
+
+
+def kind(event: Event) -> str:
+    """The kind under which `event` is appended."""
+    return _KIND_OF[type(event)]
+
+
+def body(event: Event) -> dict[str, Any]:
+    """The body of `event`, for `Ledger.append`."""
+    return msgspec.structs.asdict(event)
+
+
+def parse(kind: str, body: dict[str, Any]) -> Event | None:
+    """The event that a ledger record holds, or None where this version knows no such kind.
+
+    Raises:
+        EventError: the body lacks a field of its kind, or one has another type.
+    """
+    shape = KINDS.get(kind)
+    if shape is None:
+        return None
+    try:
+        return msgspec.convert(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise EventError(f"a body of kind {kind} is malformed: {_place(error)}") from None
+
+
+def _place(error: msgspec.ValidationError) -> str:
+    """Where msgspec found the mistake, without the value it found."""
+    _, at, path = str(error).rpartition(" - at `")
+    return path.rstrip("`") if at else "a field is missing"
