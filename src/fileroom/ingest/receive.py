@@ -1,0 +1,290 @@
+"""Receive: an instance's bytes become a durable spool record, and only then a success.
+
+The doors hold a `Conversation` for each association or request and a `Reception` for each
+instance in it. What a door may answer as success is the return of `Reception.finish`.
+"""
+
+from dataclasses import dataclass, field
+
+from fileroom.audit import event
+from fileroom.catalog.batch import Intake
+from fileroom.catalog.rows import NewSpooled
+from fileroom.clock import Clock
+from fileroom.dicom import uid
+from fileroom.dicom.header import Header, HeaderScanner, InstanceError
+from fileroom.disk import Buffer
+from fileroom.errors import FileroomError, RefusedError, TransientError
+from fileroom.ledger.log import Ledger
+from fileroom.spool.landing import Landing, Spool
+from fileroom.spool.record import Description, Origin
+
+BUSY_S = 0.5  # how long after the last byte the doors still count as busy
+
+
+class BacklogError(TransientError):
+    """So many instances wait for their catalog rows that no new one is begun."""
+
+
+class MismatchError(RefusedError):
+    """The data set is not the instance that was announced (PS3.4 Table B.2-1, A9xx)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One instance that is ours: durable, found again after any crash."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class StudyTally:
+    """What one conversation brought for one study."""
+
+    instances: int = 0
+    size_bytes: int = 0
+
+
+class Receiver:
+    """Where the doors bring instances."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        intake: Intake,
+        ledger: Ledger,
+        clock: Clock,
+        partition: str,
+    ) -> None:
+        self.spool = spool
+        self.intake = intake
+        self.ledger = ledger
+        self.clock = clock
+        self.partition = partition
+        self._open_receptions = 0
+        self._last_byte_s = float("-inf")
+        self.landed = 0  # instances since the start
+
+    def conversation(self, origin: Origin) -> "Conversation":
+        """Begin an association or request; close it with `Conversation.close`."""
+        return Conversation(self, origin)
+
+    def busy(self) -> bool:
+        """Whether an instance is arriving now or one arrived within the last half second."""
+        return self._open_receptions > 0 or self.clock.monotonic_s() - self._last_byte_s < BUSY_S
+
+    def opened(self) -> None:
+        self._open_receptions += 1
+
+    def closed(self) -> None:
+        self._open_receptions -= 1
+        self._last_byte_s = self.clock.monotonic_s()
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One association or request, and what it brought by study."""
+
+    receiver: Receiver
+    origin: Origin
+    studies: dict[str, StudyTally] = field(default_factory=dict)
+
+    def begin(
+        self,
+        *,
+        sop_class_uid: str | None,
+        sop_instance_uid: str | None,
+        transfer_syntax_uid: str,
+        preamble: bytes = b"",
+    ) -> "Reception":
+        """Begin one instance.
+
+        Args:
+            sop_class_uid, sop_instance_uid: what the command or the file meta announced; None
+                where nothing was. The data set must agree.
+            preamble: the file's first 128 bytes where they are not all zero.
+
+        Raises:
+            SpaceError: the disk is under its reserve; nothing was begun.
+            BacklogError: the catalog does not keep up; nothing was begun.
+        """
+        if self.receiver.intake.full:
+            raise BacklogError("the catalog does not keep up with what arrives")
+        landing = self.receiver.spool.landing()
+        return Reception(
+            self, landing, sop_class_uid, sop_instance_uid, transfer_syntax_uid, preamble
+        )
+
+    async def close(self) -> None:
+        """Write one `received` event for each study of this conversation."""
+        for study_instance_uid, tally in self.studies.items():
+            told = event.Received(
+                study_instance_uid=study_instance_uid,
+                instances=tally.instances,
+                size_bytes=tally.size_bytes,
+                calling_ae_title=self.origin.calling_ae_title,
+                address=self.origin.address,
+                channel=self.origin.channel,
+                conversation=self.origin.conversation,
+            )
+            await self.receiver.ledger.append(event.kind(told), event.body(told))
+        self.studies.clear()
+
+
+class Reception:
+    """One instance on its way in. Write all of its data set, then `finish`; or `abandon`.
+
+    A data set that turns out to be unreadable is not interrupted: its further bytes are
+    dropped, and `finish` raises, so that the door can drain the peer and go on.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        landing: Landing,
+        sop_class_uid: str | None,
+        sop_instance_uid: str | None,
+        transfer_syntax_uid: str,
+        preamble: bytes,
+    ) -> None:
+        self._conversation = conversation
+        self._receiver = conversation.receiver
+        self._landing = landing
+        self._announced = (sop_class_uid, sop_instance_uid)
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._preamble = preamble
+        self._failure: FileroomError | None = None
+        self._scanner: HeaderScanner | None = None
+        try:
+            self._scanner = HeaderScanner(transfer_syntax_uid)
+        except InstanceError as error:
+            self._fail(error)
+        self._ended = False
+        self._receiver.opened()
+
+    @property
+    def full(self) -> bool:
+        """Whether the door should stop reading until `ready` returns."""
+        return self._failure is None and self._landing.full
+
+    async def ready(self) -> None:
+        """Return once there is room for more bytes."""
+        if self._failure is None:
+            await self._landing.ready()
+
+    def write(self, data: Buffer) -> None:
+        """Take the next bytes of the data set; `data` may be reused as soon as this returns."""
+        if self._failure is not None:
+            return
+        try:
+            if self._scanner is not None and self._scanner.feed(data):
+                self._take_header()
+            self._landing.write(data)
+        except FileroomError as error:
+            self._fail(error)
+
+    async def finish(self) -> Received:
+        """Make the instance durable and ours.
+
+        Raises:
+            InstanceError: the data set cannot be read as far as its identity needs.
+            MismatchError: it is not the instance that was announced.
+            SpaceError, SpoolError: it could not be kept; the peer may send it again.
+        """
+        try:
+            return await self._finish()
+        finally:
+            self.abandon()
+
+    async def _finish(self) -> Received:
+        if self._failure is None and self._scanner is not None:
+            try:
+                self._take_header()
+            except FileroomError as error:
+                self._fail(error)
+        if self._failure is not None:
+            raise self._failure
+        header = self._header
+        received_at_ns = self._receiver.clock.wall_ns()
+        description = Description(
+            partition=self._receiver.partition,
+            header=header,
+            transfer_syntax_uid=self._transfer_syntax_uid,
+            preamble=self._preamble,
+            origin=self._conversation.origin,
+            received_at_ns=received_at_ns,
+        )
+        # Commit point. A crash before this returns leaves an unacknowledged record that the next
+        # start drops or keeps whole; after it the instance is ours and the peer may be told so.
+        # The catalog row below is replayed from the record if it is lost.
+        spooled = await self._landing.commit(description)
+        self._ended = True
+        self._receiver.closed()
+        self._receiver.landed += 1
+        self._receiver.intake.add(
+            NewSpooled(
+                segment=spooled.place.segment,
+                offset=spooled.place.offset,
+                partition=self._receiver.partition,
+                header=header,
+                size_bytes=spooled.size_bytes,
+                sha256=spooled.sha256,
+                received_at_ns=received_at_ns,
+            )
+        )
+        tally = self._conversation.studies.setdefault(header.study_instance_uid, StudyTally())
+        tally.instances += 1
+        tally.size_bytes += spooled.size_bytes
+        return Received(
+            header.sop_class_uid,
+            header.sop_instance_uid,
+            header.study_instance_uid,
+            header.series_instance_uid,
+            spooled.size_bytes,
+        )
+
+    def abandon(self) -> None:
+        """Give the instance up; nothing of it stays. Once finished, this does nothing."""
+        if not self._ended:
+            self._ended = True
+            self._landing.abandon()
+            self._receiver.closed()
+
+    def _take_header(self) -> None:
+        assert self._scanner is not None
+        header = self._scanner.finish()
+        self._scanner = None
+        refuse_unusable(header)
+        refuse_mismatch(header, *self._announced)
+        self._header: Header = header
+
+    def _fail(self, error: FileroomError) -> None:
+        self._failure = error
+        self._scanner = None
+        self._landing.abandon()
+
+
+def refuse_unusable(header: Header) -> None:
+    """Raise InstanceError unless all four UIDs can be told apart, stored and answered."""
+    for name, value in (
+        ("SOPClassUID", header.sop_class_uid),
+        ("SOPInstanceUID", header.sop_instance_uid),
+        ("StudyInstanceUID", header.study_instance_uid),
+        ("SeriesInstanceUID", header.series_instance_uid),
+    ):
+        if not uid.is_safe(value):
+            raise InstanceError(f"{name} of {len(value)} characters is no UID (PS3.5 §9.1)")
+
+
+def refuse_mismatch(
+    header: Header, sop_class_uid: str | None, sop_instance_uid: str | None
+) -> None:
+    """Raise MismatchError where the data set names another instance than was announced."""
+    if sop_class_uid is not None and sop_class_uid != header.sop_class_uid:
+        raise MismatchError("SOPClassUID of the data set is not the one announced")
+    if sop_instance_uid is not None and sop_instance_uid != header.sop_instance_uid:
+        raise MismatchError("SOPInstanceUID of the data set is not the one announced")

@@ -1,0 +1,148 @@
+"""Verify: a copy counts once its bytes were read back in a later request than the put's."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from fileroom.audit import event
+from fileroom.catalog.lifecycle import CopyState, PackState
+from fileroom.catalog.port import Catalog
+from fileroom.catalog.rows import PackRow
+from fileroom.clock import Clock
+from fileroom.errors import IntegrityError, RefusedError, TransientError, UncertainError
+from fileroom.ingest.telling import tell
+from fileroom.keys.keyring import Keyring
+from fileroom.keys.objects import parse_name
+from fileroom.ledger.log import Ledger
+from fileroom.pack.format import object_name
+from fileroom.provider.port import Call, Lane, NotThereError, Provider
+
+PACKS_A_ROUND = 32
+PACKS_LOOKED_AT = 4096  # those that wait for one provider must not hide the ones behind them
+PURPOSE = "verify"
+READ_BACK = "read-back"
+
+log = logging.getLogger(__name__)
+
+
+class VerifyStage:
+    """Reads back what replicate put."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        keyring: Keyring,
+        ledger: Ledger,
+        clock: Clock,
+        providers: Mapping[str, Provider],
+    ) -> None:
+        self._catalog = catalog
+        self._keyring = keyring
+        self._ledger = ledger
+        self._clock = clock
+        self._providers = providers
+        self._away: set[str] = set()  # providers that failed in this round
+
+    async def round(self) -> int:
+        """Verify a batch of replicated packs and return how many moved on, for good or bad."""
+        self._away.clear()
+        packs = await asyncio.to_thread(
+            self._catalog.packs, state=PackState.REPLICATED, limit=PACKS_LOOKED_AT
+        )
+        done = 0
+        for pack in packs:
+            done += await self._pack(pack)
+            if done >= PACKS_A_ROUND:
+                break
+        return done
+
+    async def _pack(self, pack: PackRow) -> int:
+        good, bad = 0, 0
+        for copy in await asyncio.to_thread(self._catalog.copies, pack.number):
+            provider = self._providers.get(copy.provider)
+            if provider is None:
+                continue  # it is not in use any more, and what it holds counts for nothing
+            if copy.state is not CopyState.REPLICATED:
+                # Left by a round that was stopped before it could move the pack.
+                good += copy.state is CopyState.VERIFIED
+                bad += copy.state in (CopyState.SUSPECT, CopyState.LOST)
+                continue
+            if copy.provider in self._away:
+                return 0
+            try:
+                await self._key(pack.study_key_id, provider)
+                await self._copy(pack, provider)
+                good += 1
+            except (TransientError, UncertainError) as error:
+                log.warning("pack %d waits for %s: %s", pack.number, copy.provider, error)
+                self._away.add(copy.provider)
+                return 0
+            except (IntegrityError, RefusedError) as error:
+                log.critical("pack %d at %s: %s", pack.number, copy.provider, error)
+                bad += 1
+        # Invariant 4: VERIFIED rests on bytes that were read back, so on one copy at least.
+        to = PackState.VERIFIED if good and not bad else PackState.AT_RISK
+        # Commit point of VERIFIED (or AT_RISK). A crash before it reads the copies again.
+        await asyncio.to_thread(self._catalog.set_pack_state, pack.number, PackState.REPLICATED, to)
+        return 1
+
+    async def _copy(self, pack: PackRow, provider: Provider) -> None:
+        name = object_name(pack.study_key_id, pack.sha256)
+        call = Call(Lane.NEW, PURPOSE, pack.study_key_id.hex())
+        try:
+            digest, size_bytes = await provider.digest(name, call=call)
+        except NotThereError:
+            digest, size_bytes = b"", -1
+        good = digest == pack.sha256 and size_bytes == pack.size_bytes
+        if good:
+            await asyncio.to_thread(
+                self._catalog.set_copy,
+                pack.number,
+                provider.name,
+                CopyState.REPLICATED,
+                CopyState.VERIFIED,
+                checksum_kind=READ_BACK,
+                verified_at_ns=self._clock.wall_ns(),
+            )
+            tell(
+                self._ledger,
+                event.Verified(pack=name, provider=provider.name, checksum_kind=READ_BACK),
+            )
+            return
+        to = CopyState.SUSPECT if size_bytes >= 0 else CopyState.LOST
+        await asyncio.to_thread(
+            self._catalog.set_copy, pack.number, provider.name, CopyState.REPLICATED, to
+        )
+        tell(self._ledger, event.CopyFailed(pack=name, provider=provider.name, state=str(to)))
+        raise IntegrityError(f"a copy of {size_bytes} B is not the {pack.size_bytes} B put there")
+
+    async def _key(self, study_key_id: bytes, provider: Provider) -> None:
+        """Read back the wrapped key: a pack is worth nothing without it (invariant 5)."""
+        waiting = {
+            copy.generation
+            for copy in await asyncio.to_thread(self._catalog.key_copies, study_key_id)
+            if copy.provider == provider.name and copy.state is CopyState.REPLICATED
+        }
+        if not waiting:
+            return
+        call = Call(Lane.NEW, PURPOSE, study_key_id.hex())
+        for name, data in await asyncio.to_thread(self._keyring.key_object, study_key_id):
+            parsed = parse_name(name)
+            if parsed is None or parsed.generation not in waiting:
+                continue
+            try:
+                found = await provider.get(name, 0, len(data) + 1, call=call)
+            except NotThereError:
+                found = b""
+            if found != data:
+                raise IntegrityError(f"a wrapped key of {len(data)} B came back as {len(found)} B")
+            await asyncio.to_thread(
+                self._catalog.set_key_copy,
+                study_key_id,
+                parsed.generation,
+                provider.name,
+                CopyState.REPLICATED,
+                CopyState.VERIFIED,
+                verified_at_ns=self._clock.wall_ns(),
+            )

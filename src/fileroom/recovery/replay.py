@@ -1,0 +1,118 @@
+"""Replay: what the ledger tells and the catalog may not have heard of.
+
+A decision commits when the ledger has appended it, and a loss of power can take the catalog's
+last transactions; so a start goes through the entries behind the catalog's applied index once
+more. Data states commit at their bytes, which `rebuild` looks at; the ledger says where bytes
+are missing.
+
+Docs: docs/format/ledger.md §8.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from fileroom.audit import event
+from fileroom.catalog.port import Catalog
+from fileroom.errors import IntegrityError, RefusedError
+from fileroom.ledger.log import Ledger
+from fileroom.pack.format import parse_object_name
+
+
+class NewerLedgerError(RefusedError):
+    """The ledger holds what may be a decision that only a newer program understands."""
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What a tail of the ledger tells. Packs are named by their SHA-256.
+
+    Attributes:
+        size: how many entries the log has up to the tail's end.
+        sealed: packs that were made; nothing is ever deleted, so they lie somewhere.
+        evicted: packs whose local file was to go.
+        released: spool segments that were to go.
+    """
+
+    size: int
+    sealed: set[bytes] = msgspec.field(default_factory=set)
+    evicted: set[bytes] = msgspec.field(default_factory=set)
+    released: set[int] = msgspec.field(default_factory=set)
+
+
+def _sealed(told: Told, sealed: event.Sealed) -> None:
+    told.sealed.add(_sha256_of(sealed.pack))
+
+
+def _evicted(told: Told, evicted: event.Evicted) -> None:
+    told.evicted.add(_sha256_of(evicted.pack))
+
+
+def _released(told: Told, released: event.Released) -> None:
+    told.released.add(released.segment)
+
+
+def _sha256_of(name: str) -> bytes:
+    parsed = parse_object_name(name)
+    if parsed is None:
+        raise IntegrityError(f"an entry of the ledger names a pack with {len(name)} characters")
+    return parsed[1]
+
+
+# What a start learns from an entry of each kind. None: nothing, it tells of something whose truth
+# lies elsewhere, or of who came and read. Evicted and released decide on files that go, and what
+# the disk shows holds: applied twice, or carried out by half, they do no harm.
+EFFECTS: Mapping[str, Callable[[Told, Any], None] | None] = {
+    event.STARTED: None,
+    event.STOPPED: None,
+    event.RECOVERED: None,
+    event.CONFIGURATION: None,
+    event.RECEIVED: None,
+    event.SEALED: _sealed,
+    event.REPLICATED: None,
+    event.VERIFIED: None,
+    event.COPY_FAILED: None,
+    event.COMMITTED: None,
+    event.EVICTED: _evicted,
+    event.RELEASED: _released,
+    event.ACCESS_OPENED: None,
+    event.ACCESS_CLOSED: None,
+    event.REFUSED: None,
+}
+
+
+class Replay:
+    """Keeps the catalog's applied index, which says how far of the ledger it knows.
+
+    Invariant: the index is never ahead of the durable ledger; so the next start, which gives it
+    as the least size of the log, learns that no tail of it was lost.
+    """
+
+    def __init__(self, *, catalog: Catalog, ledger: Ledger) -> None:
+        self._catalog = catalog
+        self._ledger = ledger
+
+    def tail(self) -> Told:
+        """Go through the entries that the catalog has not applied.
+
+        Raises:
+            NewerLedgerError: one is of a kind that this program does not know.
+            IntegrityError: one is damaged.
+        """
+        told = Told(size=self._ledger.size)
+        first = self._catalog.applied_index()
+        for record in self._ledger.records(first, told.size):
+            if record.kind not in EFFECTS:
+                raise NewerLedgerError(
+                    f"entry {record.index} of the ledger is of a kind that this program does not "
+                    "know; a newer one wrote it"
+                )
+            effect = EFFECTS[record.kind]
+            if effect is not None:
+                effect(told, event.parse(record.kind, record.body))
+        return told
+
+    def follow(self, size: int) -> None:
+        """Note that the first `size` entries, all of them durable, are applied."""
+        if size > self._catalog.applied_index():
+            self._catalog.set_applied_index(size)

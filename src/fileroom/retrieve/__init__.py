@@ -1,0 +1,6 @@
+"""The way out: from a UID to bytes, reading no more of a pack than was asked for.
+
+Owns: the cache of ciphertext blocks, <data>/cache
+Never: HTTP, DIMSE, SQL; plaintext on a disk
+Start at: archive.py
+"""
