@@ -1,0 +1,233 @@
+"""The door: routes, who may pass, and what an error becomes.
+
+Every request goes the same way: route, caller, `access.decide`, UIDs of the path, handler. The
+order matters: whoever is not allowed learns nothing but that.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from fileroom.access.decide import Decision
+from fileroom.access.grant import Action, Object
+from fileroom.access.identity import Principal
+from fileroom.dicom import uid
+from fileroom.dicomweb import bulkdata, frames, qido, stow, tasks, wado
+from fileroom.dicomweb.answers import Answer, answer, refuse, refuse_plainly
+from fileroom.dicomweb.caller import Callers
+from fileroom.dicomweb.ports import Archive, Coverage, Receiver, Tasks
+from fileroom.dicomweb.refusals import (
+    BadRequestError,
+    DisconnectedError,
+    ForbiddenError,
+    Header,
+    NotFoundError,
+)
+from fileroom.dicomweb.request import Limits, Message, Receive, Request, Scope, Send, Service
+from fileroom.dicomweb.routing import Route, Router
+from fileroom.errors import FileroomError, IntegrityError
+
+log = logging.getLogger(__name__)
+
+BASE = "/dicomweb"
+_STUDY = f"{BASE}/studies/{{study}}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+
+# Every way in. The matrix test of access walks these rows; a row without a handler fails at start.
+ROUTES: tuple[Route, ...] = (
+    Route("POST", f"{BASE}/studies", Action.STORE, "store"),
+    Route("POST", _STUDY, Action.STORE, "store"),
+    Route("GET", f"{BASE}/studies", Action.FIND, "search_studies"),
+    Route("GET", f"{BASE}/series", Action.FIND, "search_series"),
+    Route("GET", f"{BASE}/instances", Action.FIND, "search_instances"),
+    Route("GET", f"{_STUDY}/series", Action.FIND, "search_series"),
+    Route("GET", f"{_STUDY}/instances", Action.FIND, "search_instances"),
+    Route("GET", f"{_SERIES}/instances", Action.FIND, "search_instances"),
+    Route("GET", _STUDY, Action.GET, "retrieve_instances"),
+    Route("GET", _SERIES, Action.GET, "retrieve_instances"),
+    Route("GET", _INSTANCE, Action.GET, "retrieve_instances"),
+    Route("HEAD", _STUDY, Action.GET, "retrieve_instances"),
+    Route("HEAD", _SERIES, Action.GET, "retrieve_instances"),
+    Route("HEAD", _INSTANCE, Action.GET, "retrieve_instances"),
+    Route("GET", f"{_STUDY}/metadata", Action.GET, "retrieve_metadata"),
+    Route("GET", f"{_SERIES}/metadata", Action.GET, "retrieve_metadata"),
+    Route("GET", f"{_INSTANCE}/metadata", Action.GET, "retrieve_metadata"),
+    Route("GET", f"{_INSTANCE}/frames/{{frames}}", Action.GET, "retrieve_frames"),
+    Route("HEAD", f"{_INSTANCE}/frames/{{frames}}", Action.GET, "retrieve_frames"),
+    Route("GET", f"{_INSTANCE}/bulkdata/{{element*}}", Action.GET, "retrieve_bulkdata"),
+    Route("HEAD", f"{_INSTANCE}/bulkdata/{{element*}}", Action.GET, "retrieve_bulkdata"),
+    Route("POST", "/tasks/{task}", Action.NOTE, "note_task"),
+    Route("GET", "/healthz", Action.HEALTH, "healthz"),
+    Route("GET", "/metrics", Action.METRICS, "metrics"),
+    Route("GET", "/status", Action.STATUS, "status"),
+)
+
+Handler = Callable[[Service, Request], Awaitable[None]]
+ExtraHandler = Callable[[], Awaitable[Answer]]
+Decide = Callable[[Principal, Action, Object], Decision]
+Refused = Callable[[Principal, Action, str], None]
+
+HANDLERS: Mapping[str, Handler] = {
+    "store": stow.store,
+    "search_studies": qido.studies,
+    "search_series": qido.series,
+    "search_instances": qido.instances,
+    "retrieve_instances": wado.instances,
+    "retrieve_metadata": wado.metadata,
+    "retrieve_frames": frames.frames,
+    "retrieve_bulkdata": bulkdata.bulkdata,
+    "note_task": tasks.note,
+}
+EXTRA = frozenset({"healthz", "metrics", "status"})
+UID_PARAMETERS = ("study", "series", "instance")
+
+PREFLIGHT: tuple[Header, ...] = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST"),
+    (b"access-control-allow-headers", b"accept, authorization, content-type, range"),
+    (b"access-control-max-age", b"600"),
+)
+
+
+class DicomWebApp:
+    """An ASGI application.
+
+    Args:
+        decide: `access.decide`; asked before any work, on every route.
+        partition: where searches look.
+        prefix: the path under which a reverse proxy shows this node; requests may carry it or not.
+        trusted_proxies: addresses and networks whose X-Forwarded-* fields are believed.
+        host_names: names, besides bare addresses, under which this node answers directly.
+        cors_origins: origins of web pages that may read answers.
+        refused: told of every caller whom `decide` turned away, and why.
+        tasks: takes notes about long tasks; where there is none they are answered 404.
+        extra: handlers of the routes "healthz", "metrics" and "status"; one that is missing
+            answers 404.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        receiver: Receiver,
+        coverage: Coverage,
+        decide: Decide,
+        *,
+        partition: str,
+        prefix: str = "",
+        trusted_proxies: Iterable[str] = (),
+        host_names: Iterable[str] = ("localhost",),
+        cors_origins: Iterable[str] = (),
+        limits: Limits | None = None,
+        refused: Refused | None = None,
+        tasks: Tasks | None = None,
+        extra: Mapping[str, ExtraHandler] | None = None,
+    ) -> None:
+        self._service = Service(
+            archive=archive,
+            receiver=receiver,
+            coverage=coverage,
+            partition=partition,
+            limits=limits or Limits(),
+            tasks=tasks,
+        )
+        self._decide = decide
+        self._refused = refused or _untold
+        self._prefix = prefix
+        self._callers = Callers(
+            trusted_proxies=trusted_proxies, host_names=host_names, cors_origins=cors_origins
+        )
+        self._extra = dict(extra or {})
+        self._router = Router(ROUTES)
+        assert {route.handler for route in ROUTES} == HANDLERS.keys() | EXTRA
+        assert self._extra.keys() <= EXTRA
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Whatever happens in it stays in it."""
+        if scope["type"] != "http":
+            return
+        cors: list[Header] = []
+        started = _Started(send)
+        try:
+            await self._serve(scope, receive, started.send, cors)
+        except DisconnectedError:
+            pass
+        except FileroomError as error:
+            if isinstance(error, IntegrityError):
+                log.error("a read met damaged bytes: %s", error)
+            if not started.yes:
+                await refuse(send, error, cors=cors, is_head=scope["method"] == "HEAD")
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a door
+            # Its text may hold anything; its place tells us enough.
+            log.error("request failed by %s at %s", type(error).__name__, _place(error))
+            if not started.yes:
+                await refuse_plainly(send, 500, "this request met an error of ours", cors)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, cors: list[Header]) -> None:
+        origin = self._callers.origin(scope)
+        cors += self._callers.cors(scope, origin)
+        path = scope["path"]
+        if self._prefix and path.startswith(f"{self._prefix}/"):
+            path = path[len(self._prefix) :]
+        if scope["method"] == "OPTIONS" and cors:
+            await _answer_preflight(send, cors)
+            return
+        route, parameters = self._router.match(scope["method"], path)
+        principal = self._callers.principal(scope)
+        decision = self._decide(principal, route.action, Object(parameters.get("study", "")))
+        if not decision.allowed:
+            self._refused(principal, route.action, decision.reason)
+            raise ForbiddenError(decision.reason)
+        for name in UID_PARAMETERS:
+            if name in parameters and not uid.is_safe(parameters[name]):
+                raise BadRequestError(f"the {name} in the path is no UID")
+        request = Request(
+            scope=scope,
+            receive=receive,
+            send=send,
+            principal=principal,
+            base_url=f"{origin}{self._prefix}{BASE}",
+            parameters=parameters,
+            cors=cors,
+        )
+        handler = HANDLERS.get(route.handler)
+        if handler is not None:
+            await handler(self._service, request)
+            return
+        extra = self._extra.get(route.handler)
+        if extra is None:
+            raise NotFoundError("there is no such resource")
+        given = await extra()
+        await answer(request, given.status, given.media_type, given.body, given.headers)
+
+
+def _untold(principal: Principal, action: Action, reason: str) -> None:
+    """Nobody wants to know of refusals."""
+
+
+class _Started:
+    """Passes messages on and knows whether an answer has begun."""
+
+    __slots__ = ("_send", "yes")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.yes = False
+
+    async def send(self, message: Message) -> None:
+        self.yes = True
+        await self._send(message)
+
+
+async def _answer_preflight(send: Send, cors: Sequence[Header]) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": [*cors, *PREFLIGHT]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _place(error: BaseException) -> str:
+    """File and line where an exception was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "?"
+    name = trace.tb_frame.f_code.co_filename.rsplit("fileroom/", 1)[-1]
+    return f"{name}:{trace.tb_lineno}"

@@ -1,0 +1,170 @@
+"""Byte ranges of an instance's file, sent as one representation or as the parts of a body."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, NamedTuple
+
+from fileroom.dicomweb.answers import SEND_BYTES, Outflow
+from fileroom.dicomweb.ports import Buffer, ReadRecord, StoredInstance
+from fileroom.dicomweb.refusals import Header
+from fileroom.dicomweb.request import Request
+from fileroom.wire import byte_range, multipart
+
+Ranges = Sequence[tuple[int, int]]
+Unit = Literal["instances", "frames"]
+
+
+class Part(NamedTuple):
+    """One part of a multipart body: header fields, and where its bytes lie."""
+
+    headers: Sequence[tuple[str, str]]
+    instance: StoredInstance
+    ranges: Ranges
+
+
+def related(name: str, boundary: str) -> str:
+    """The Content-Type of a multipart/related body (RFC 2387, PS3.18 §8.7.3.5.1)."""
+    return f'multipart/related; type="{name}"; boundary="{boundary}"'
+
+
+def length_of(ranges: Ranges) -> int:
+    """How many bytes the ranges hold together."""
+    return sum(end - start for start, end in ranges)
+
+
+def within(ranges: Ranges, start: int, end: int) -> list[tuple[int, int]]:
+    """Bytes [start, end) of what `ranges` make up together, as ranges of the file."""
+    found = []
+    position = 0
+    for first, last in ranges:
+        lowest = max(first, first + start - position)
+        highest = min(last, first + end - position)
+        if lowest < highest:
+            found.append((lowest, highest))
+        position += last - first
+    return found
+
+
+async def read_ranges(instance: StoredInstance, ranges: Ranges) -> AsyncIterator[Buffer]:
+    """The bytes of an instance's Part 10 file in `ranges`, in pieces of at most SEND_BYTES."""
+    for start, end in ranges:
+        for position in range(start, end, SEND_BYTES):
+            yield await instance.read(position, min(position + SEND_BYTES, end))
+
+
+async def send_parts(
+    request: Request, name: str, parts: Sequence[Part], record: ReadRecord, *, unit: Unit
+) -> None:
+    """Send multipart/related with parts of media type `name`; each part counts as one `unit`."""
+    boundary = secrets.token_hex(16)
+    media_type = related(name, boundary)
+    await _send_multipart(request, 200, media_type, boundary, parts, record, unit=unit)
+
+
+async def _send_multipart(
+    request: Request,
+    status: int,
+    media_type: str,
+    boundary: str,
+    parts: Sequence[Part],
+    record: ReadRecord,
+    *,
+    unit: Unit,
+) -> None:
+    heads = [
+        multipart.part_header(boundary, part.headers, first=number == 0)
+        for number, part in enumerate(parts)
+    ]
+    tail = multipart.closing(boundary)
+    size_bytes = sum(map(len, heads)) + len(tail) + sum(length_of(part.ranges) for part in parts)
+    outflow = Outflow(request, status, media_type, size_bytes, record=record)
+    if request.is_head:
+        await outflow.send_head()
+        return
+
+    async def pieces() -> AsyncIterator[Buffer]:
+        for head, part in zip(heads, parts, strict=True):
+            yield head
+            if unit == "instances":
+                outflow.instances += 1
+            else:
+                outflow.frames += 1
+            async for data in read_ranges(part.instance, part.ranges):
+                yield data
+        yield tail
+
+    await outflow.send_all(pieces())
+
+
+async def send_bare(
+    request: Request,
+    instance: StoredInstance,
+    ranges: Ranges,
+    content_type: str,
+    record: ReadRecord,
+    *,
+    unit: Unit,
+    headers: Sequence[Header] = (),
+) -> None:
+    """Send the bytes of `ranges` as one representation, or what a Range field asks of it
+    (RFC 9110 §14)."""
+    size_bytes = length_of(ranges)
+    status = 200
+    fields = [*headers, (b"accept-ranges", b"bytes")]
+    wanted = [] if request.is_head else _ranges_asked(request, size_bytes)
+    if len(wanted) > 1:
+        await _send_byteranges(request, instance, ranges, wanted, content_type, record, unit=unit)
+        return
+    if wanted:
+        ((start, end),) = wanted
+        status = 206
+        value = byte_range.content_range(start, end, size_bytes)
+        fields.append((b"content-range", value.encode("ascii")))
+        ranges = within(ranges, start, end)
+    outflow = Outflow(
+        request, status, content_type, length_of(ranges), record=record, headers=fields
+    )
+    if request.is_head:
+        await outflow.send_head()
+        return
+    if unit == "instances":
+        outflow.instances = 1
+    else:
+        outflow.frames = 1
+    await outflow.send_all(read_ranges(instance, ranges))
+
+
+def _ranges_asked(request: Request, size_bytes: int) -> list[tuple[int, int]]:
+    asked = request.header(b"range")
+    # There are no validators to compare an If-Range with, so it never holds (RFC 9110 §13.1.5).
+    if asked is None or request.header(b"if-range") is not None:
+        return []
+    return byte_range.parse(asked, size_bytes)
+
+
+async def _send_byteranges(
+    request: Request,
+    instance: StoredInstance,
+    ranges: Ranges,
+    wanted: Ranges,
+    content_type: str,
+    record: ReadRecord,
+    *,
+    unit: Unit,
+) -> None:
+    """Several ranges of one representation (RFC 9110 §14.6)."""
+    size_bytes = length_of(ranges)
+    boundary = secrets.token_hex(16)
+    parts = [
+        Part(
+            [
+                ("Content-Type", content_type),
+                ("Content-Range", byte_range.content_range(start, end, size_bytes)),
+            ],
+            instance,
+            within(ranges, start, end),
+        )
+        for start, end in wanted
+    ]
+    media_type = f"multipart/byteranges; boundary={boundary}"
+    await _send_multipart(request, 206, media_type, boundary, parts, record, unit=unit)

@@ -1,0 +1,88 @@
+"""From a method and a path to a row of the route table. Pure."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fileroom.access.grant import Action
+from fileroom.dicomweb.refusals import MethodNotAllowedError, NotFoundError
+
+METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+
+
+class Route(NamedTuple):
+    """One row: what a method on a resource does, and which action it is to `access`.
+
+    Attributes:
+        template: the path from the root of the door; "{study}" stands for one segment, and
+            "{element*}" at the end for one or more.
+        handler: name of the function that answers.
+    """
+
+    method: str
+    template: str
+    action: Action
+    handler: str
+
+
+class Node:
+    """One segment of the paths of all templates."""
+
+    __slots__ = ("children", "methods", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Node] = {}
+        self.parameter: tuple[str, Node] | None = None
+        self.rest = ""  # name of the parameter that takes all further segments
+        self.methods: dict[str, Route] = {}
+
+
+class Router:
+    """The route table as a tree of segments; a lookup costs one dictionary get per segment."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._root = Node()
+        for route in routes:
+            node = self._root
+            for segment in route.template.split("/")[1:]:
+                node = _child(node, segment)
+            assert route.method not in node.methods, route.template
+            node.methods[route.method] = route
+
+    def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The route and what stands for its parameters.
+
+        Raises:
+            NotFoundError: no template fits the path.
+            MethodNotAllowedError: one does, and has no such method.
+        """
+        node = self._root
+        parameters: dict[str, str] = {}
+        segments = path.split("/")[1:]
+        for position, segment in enumerate(segments):
+            following = node.children.get(segment)
+            if following is None:
+                if node.parameter is None or not segment:
+                    raise NotFoundError("there is no such resource")
+                name, following = node.parameter
+                parameters[name] = segment
+            node = following
+            if node.rest:
+                parameters[node.rest] = "/".join(segments[position:])
+                break
+        if not node.methods:
+            raise NotFoundError("there is no such resource")
+        route = node.methods.get(method)
+        if route is None:
+            raise MethodNotAllowedError([each for each in METHODS if each in node.methods])
+        return route, parameters
+
+
+def _child(node: Node, segment: str) -> Node:
+    if not segment.startswith("{"):
+        return node.children.setdefault(segment, Node())
+    name = segment[1:-1].removesuffix("*")
+    if node.parameter is None:
+        node.parameter = (name, Node())
+        node.parameter[1].rest = name if segment.endswith("*}") else ""
+    assert node.parameter[0] == name, segment
+    return node.parameter[1]

@@ -1,0 +1,138 @@
+"""The answer to a STOW-RS request: its status, and the response of PS3.18 Annex I. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fileroom.dicom import uid
+from fileroom.dicom.instance_error import InstanceError
+from fileroom.dicomweb.ports import Received
+from fileroom.dicomweb.refusals import UnsupportedMediaTypeError
+from fileroom.errors import FileroomError, RefusedError, TransientError, UncertainError
+from fileroom.ingest.receive import MismatchError
+from fileroom.spool.failure import SpaceError
+
+
+class OtherStudyError(RefusedError):
+    """The instance is of another study than the path names."""
+
+
+# Failure Reason (0008,1197) by error, PS3.18 Table I.2-2; the first row that fits counts.
+FAILURE_REASON: tuple[tuple[type[FileroomError], int], ...] = (
+    (SpaceError, 0xA700),
+    (TransientError, 0xA700),
+    (UncertainError, 0xA700),
+    (OtherStudyError, 0xA901),
+    (MismatchError, 0xA900),
+    (InstanceError, 0xC000),
+    (UnsupportedMediaTypeError, 0xC000),
+)
+PROCESSING_FAILURE = 0x0110
+
+REFERENCED_SOP_CLASS_UID = "00081150"
+REFERENCED_SOP_INSTANCE_UID = "00081155"
+RETRIEVE_URL = "00081190"
+FAILURE_REASON_TAG = "00081197"
+FAILED_SOP_SEQUENCE = "00081198"
+REFERENCED_SOP_SEQUENCE = "00081199"
+OTHER_FAILURES_SEQUENCE = "0008119A"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one part. One of `received` and `error` is there.
+
+    Attributes:
+        sop_class_uid, sop_instance_uid: as the part's file meta information claims them.
+    """
+
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
+    received: Received | None = None
+    error: FileroomError | None = None
+
+
+def failure_reason(error: FileroomError) -> int:
+    """The Failure Reason that says why an instance was not stored."""
+    return next(
+        (reason for kind, reason in FAILURE_REASON if isinstance(error, kind)), PROCESSING_FAILURE
+    )
+
+
+def status(outcomes: Sequence[Outcome]) -> int:
+    """The HTTP status of a request whose body was read to its end (PS3.18 Table 10.5.3-1)."""
+    errors = [each.error for each in outcomes if each.error is not None]
+    if not errors:
+        return 200
+    if len(errors) < len(outcomes):
+        return 202
+    if all(isinstance(error, SpaceError) for error in errors):
+        return 507
+    if all(isinstance(error, TransientError) for error in errors):
+        return 503
+    if all(isinstance(error, UnsupportedMediaTypeError) for error in errors):
+        return 415
+    return 409
+
+
+def data_set(
+    outcomes: Sequence[Outcome], base_url: str, study_instance_uid: str | None, *, broken: bool
+) -> dict[str, Any]:
+    """The Store Instances Response Module in the DICOM JSON Model (PS3.18 Table I.1-1).
+
+    Args:
+        study_instance_uid: the study of the path, if it names one.
+        broken: whether the body broke off, so that what followed is unknown.
+    """
+    studies = {each.received.study_instance_uid for each in outcomes if each.received is not None}
+    study = study_instance_uid or (studies.pop() if len(studies) == 1 else None)
+    found: dict[str, Any] = {
+        RETRIEVE_URL: _element("UR", *([f"{base_url}/studies/{study}"] if study else []))
+    }
+    failed: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    stored: list[dict[str, Any]] = []
+    for each in outcomes:
+        if each.received is not None:
+            stored.append(_stored(each.received, base_url))
+        elif each.error is not None:
+            item = _claimed(each)
+            item[FAILURE_REASON_TAG] = _element("US", failure_reason(each.error))
+            (failed if len(item) == 3 else others).append(item)
+    if broken:
+        others.append({FAILURE_REASON_TAG: _element("US", PROCESSING_FAILURE)})
+    for tag, items in (
+        (FAILED_SOP_SEQUENCE, failed),
+        (REFERENCED_SOP_SEQUENCE, stored),
+        (OTHER_FAILURES_SEQUENCE, others),
+    ):
+        if items:
+            found[tag] = _element("SQ", *items)
+    return found
+
+
+def _element(vr: str, *values: object) -> dict[str, Any]:
+    return {"vr": vr, "Value": list(values)} if values else {"vr": vr}
+
+
+def _stored(received: Received, base_url: str) -> dict[str, Any]:
+    url = (
+        f"{base_url}/studies/{received.study_instance_uid}/series/{received.series_instance_uid}"
+        f"/instances/{received.sop_instance_uid}"
+    )
+    return {
+        REFERENCED_SOP_CLASS_UID: _element("UI", received.sop_class_uid),
+        REFERENCED_SOP_INSTANCE_UID: _element("UI", received.sop_instance_uid),
+        RETRIEVE_URL: _element("UR", url),
+    }
+
+
+def _claimed(outcome: Outcome) -> dict[str, Any]:
+    """The instance a failed part says it is; nothing where that is not an instance's name."""
+    claims = (outcome.sop_class_uid, outcome.sop_instance_uid)
+    if not all(claim is not None and uid.is_safe(claim) for claim in claims):
+        return {}
+    return {
+        REFERENCED_SOP_CLASS_UID: _element("UI", claims[0]),
+        REFERENCED_SOP_INSTANCE_UID: _element("UI", claims[1]),
+    }

@@ -1,0 +1,94 @@
+"""Whether a caller gets an association, and with which services. Pure."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fileroom.access.decide import Decision, Object
+from fileroom.access.grant import Action
+from fileroom.access.identity import Principal
+from fileroom.dicom import uid
+from fileroom.dimse.limits import Limits
+from fileroom.dimse.services import ECHO, SERVICES, STORE
+from fileroom.wire import negotiation
+from fileroom.wire.pdu import (
+    APPLICATION_CONTEXT_NAME,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+)
+from fileroom.wire.user_information import UserIdentity
+
+Decide = Callable[[Principal, Action, Object], Decision]
+
+# PS3.8 §9.3.4, Table 9-21: result, source, reason.
+APPLICATION_CONTEXT_NOT_SUPPORTED = AssociateReject(1, 1, 2)
+CALLING_AE_TITLE_NOT_RECOGNIZED = AssociateReject(1, 1, 3)
+CALLED_AE_TITLE_NOT_RECOGNIZED = AssociateReject(1, 1, 7)
+PROTOCOL_VERSION_NOT_SUPPORTED = AssociateReject(1, 2, 2)
+TEMPORARY_CONGESTION = AssociateReject(2, 3, 1)
+LOCAL_LIMIT_EXCEEDED = AssociateReject(2, 3, 2)
+REASONS = {
+    APPLICATION_CONTEXT_NOT_SUPPORTED: "application context name not supported",
+    CALLING_AE_TITLE_NOT_RECOGNIZED: "calling AE title not recognized",
+    CALLED_AE_TITLE_NOT_RECOGNIZED: "called AE title not recognized",
+    PROTOCOL_VERSION_NOT_SUPPORTED: "protocol version not supported",
+    TEMPORARY_CONGESTION: "the node is stopping",
+    LOCAL_LIMIT_EXCEEDED: "too many associations",
+}
+
+
+class Caller(NamedTuple):
+    """Who asks, as far as the connection and the request say."""
+
+    address: str
+    calling_ae_title: str
+    user_identity: UserIdentity | None
+
+
+class Refusal(NamedTuple):
+    """A caller that was turned away, for `fileroom peer list --refused`."""
+
+    ae_title: str
+    address: str
+    reason: str
+
+
+def admit(
+    request: AssociateRequest,
+    principal: Principal,
+    *,
+    ae_titles: frozenset[str],
+    decide: Decide,
+    limits: Limits,
+    is_full: bool,
+    is_stopping: bool,
+) -> AssociateAccept | AssociateReject:
+    """The answer to `request`.
+
+    Who is not known is told so before whether there is room: that says least to a stranger.
+
+    Args:
+        ae_titles: those that we answer to.
+        is_full: whether `limits.associations_max` are open.
+    """
+    if request.application_context != APPLICATION_CONTEXT_NAME:
+        return APPLICATION_CONTEXT_NOT_SUPPORTED
+    if request.called_ae_title not in ae_titles:
+        return CALLED_AE_TITLE_NOT_RECOGNIZED
+    allowed = {each for each in SERVICES if decide(principal, each.action, Object()).allowed}
+    if not allowed:
+        return CALLING_AE_TITLE_NOT_RECOGNIZED
+    if is_stopping:
+        return TEMPORARY_CONGESTION
+    if is_full:
+        return LOCAL_LIMIT_EXCEEDED
+    offer = negotiation.Offer(
+        is_storable=uid.is_storable_sop_class,
+        verification=ECHO in allowed,
+        storage=STORE in allowed,
+        max_length_bytes=limits.pdu_size_bytes_max,
+        operations_max=limits.operations_max,
+        implementation_class_uid=uid.IMPLEMENTATION_CLASS_UID,
+        implementation_version_name=uid.IMPLEMENTATION_VERSION_NAME,
+    )
+    return negotiation.answer(request, offer)

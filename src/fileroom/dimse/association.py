@@ -1,0 +1,377 @@
+"""One association on a socket: the upper layer around the services, on asyncio.
+
+The event loop writes into the association's slab; `_pump` pulls events out of it and hands the
+fragments of a data set on as they lie there. Three things can hold the pump up: a landing that
+is full, a peer that sends more requests than were negotiated, and a peer that does not read its
+answers. While one does, nothing is read from the socket, so what is held stays bounded.
+
+An instance that is complete waits for its commit in a task of its own. Meanwhile the connection
+is read on: the next instance, a C-ECHO or an A-ABORT is not kept waiting, and answers go out as
+they come to be, in whatever order.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Coroutine
+from enum import IntFlag
+from typing import cast
+
+from fileroom.dimse.admission import REASONS, Caller, Refusal, admit
+from fileroom.dimse.door import Door
+from fileroom.dimse.patience import Patience
+from fileroom.dimse.performer import Performer
+from fileroom.dimse.storage_scp import Operation
+from fileroom.dimse.unforeseen import log_unforeseen
+from fileroom.spool.record import Origin
+from fileroom.wire import event, message, negotiation
+from fileroom.wire.event import MessageFragment
+from fileroom.wire.message import Command, CommandField, MalformedMessageError, MessageReader
+from fileroom.wire.pdu import AssociateReject, AssociateRequest
+from fileroom.wire.state_table import State
+from fileroom.wire.status import Status
+from fileroom.wire.upper_layer import Association
+
+LOG = logging.getLogger("fileroom.dimse")
+CHANNEL = "dimse"
+
+
+class Hold(IntFlag):
+    """Why nothing is read from the socket."""
+
+    LANDING = 1
+    WINDOW = 2
+    WRITING = 4
+
+
+class ServedAssociation(asyncio.BufferedProtocol):
+    """One connection from its first byte to its last.
+
+    Attributes:
+        name: random; the conversation of every instance that came in it, and its name in the log.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self.name = secrets.token_hex(8)
+        self._door = door
+        self._upper = Association.acceptor()
+        self._reader = MessageReader()
+        self._address = "?"
+        self._performer: Performer | None = None
+        self._operation: Operation | None = None  # whose data set is arriving
+        self._outstanding: dict[int, Operation] = {}  # by message ID
+        self._operations_max = 1
+        self._deferred: Command | None = None  # one too many for the window
+        self._held = Hold(0)
+        self._releasing = False
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._patience = Patience(door.clock.monotonic_s())
+        self._progress = 0  # grows with all that is read and written
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if isinstance(peer, tuple) else "?"
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._door.joined(self):
+            self._flush()
+        else:
+            self._transport.abort()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._upper.receive_view()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._progress += nbytes
+        self._upper.received(nbytes)
+        self._pump()
+
+    def pause_writing(self) -> None:
+        self._hold(Hold.WRITING)
+
+    def resume_writing(self) -> None:
+        self._progress += 1
+        self._let_go(Hold.WRITING)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._upper.connection_closed()
+        self._drop()
+        self._pump()
+        self._door.keep(self._farewell())
+
+    # What the server calls (door.Connection)
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    @property
+    def established(self) -> bool:
+        return self._performer is not None
+
+    def tick(self, now_s: float) -> None:
+        patience, limits = self._patience, self._door.limits
+        if patience.artim_is_over(now_s, limits.artim_s):
+            self._upper.artim_expired()
+            self._flush()
+        if patience.close_is_overdue(now_s, limits.artim_s):
+            self._transport.abort()
+        awaits_answer = bool(self._outstanding) and self._operation is None
+        ours = awaits_answer or bool(self._held & (Hold.LANDING | Hold.WINDOW))
+        silence_s = patience.silence_s(now_s, progress=self._progress, ours=ours)
+        if self.established and not patience.is_closing and silence_s >= limits.idle_timeout_s:
+            LOG.info("association %s: silent for %.0f s, aborted", self.name, silence_s)
+            if self._held & Hold.WRITING:
+                self._transport.abort()  # what we have to say would not be read
+            else:
+                self._upper.abort()
+                self._flush()
+
+    def drain(self) -> None:
+        self._draining = True
+        self._end_if_drained()
+
+    def cut(self) -> None:
+        self._upper.abort()
+        self._flush()
+        self._transport.abort()
+
+    # The pump
+
+    def _pump(self) -> None:
+        upper = self._upper
+        try:
+            while not self._held:
+                if (deferred := self._deferred) is not None:
+                    self._deferred = None
+                    self._take_command(deferred)
+                    continue
+                found = upper.next_event()
+                if found is None:
+                    break
+                if type(found) is MessageFragment:
+                    self._take_fragment(found)
+                else:
+                    self._take_event(found)
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - the outermost frame of the door
+            log_unforeseen(LOG, self.name, error)
+            self._drop()
+            self.cut()
+
+    def _take_fragment(self, fragment: MessageFragment) -> None:
+        try:
+            taken = self._reader.take(fragment)
+        except MalformedMessageError as problem:
+            self._upper.abort_for(problem)
+            return
+        if type(taken) is MessageFragment:
+            operation = self._operation
+            assert operation is not None
+            operation.write(taken.data)
+            if taken.is_last:
+                self._operation = None
+                self._conclude(operation)
+            elif operation.full:
+                self._hold(Hold.LANDING)
+                self._start(self._await_landing(operation))
+        elif isinstance(taken, Command):
+            self._take_command(taken)
+
+    def _take_command(self, command: Command) -> None:
+        if command.field == CommandField.C_CANCEL_RQ:
+            return  # there is nothing here that could be cancelled (PS3.7 §7.5.3.3)
+        if command.is_response:
+            problem = MalformedMessageError("a response, though nothing was asked")
+            self._upper.abort_for(problem)
+            return
+        if len(self._outstanding) >= self._operations_max:
+            self._deferred = command
+            self._hold(Hold.WINDOW)
+            return
+        message_id = command.number("MessageID")
+        if message_id in self._outstanding:
+            operation = Operation(command, Status.DUPLICATE_INVOCATION)
+        else:
+            assert self._performer is not None
+            operation = self._performer.begin(command)
+            self._outstanding[message_id] = operation
+        if command.has_data_set:
+            self._operation = operation
+        else:
+            self._conclude(operation)
+
+    def _conclude(self, operation: Operation) -> None:
+        if operation.reception is None:
+            self._answer(operation)
+        else:
+            self._start(self._finish(operation))
+
+    async def _finish(self, operation: Operation) -> None:
+        try:
+            await operation.conclude()
+        except Exception as error:  # noqa: BLE001 - the outermost frame of the door
+            operation.abandon()
+            operation.status = Status.PROCESSING_FAILURE
+            log_unforeseen(LOG, self.name, error)
+        self._answer(operation)
+        self._let_go(Hold.WINDOW)
+
+    async def _await_landing(self, operation: Operation) -> None:
+        try:
+            await operation.ready()
+        except Exception as error:  # noqa: BLE001 - the outermost frame of the door
+            operation.abandon()
+            operation.status = Status.PROCESSING_FAILURE
+            log_unforeseen(LOG, self.name, error)
+        self._let_go(Hold.LANDING)
+
+    def _answer(self, operation: Operation) -> None:
+        assert self._performer is not None
+        self._performer.ended(operation)
+        self._forget(operation)
+        command = operation.command
+        if self._upper.may_send_data:
+            answer = message.response(command, operation.status, comment=operation.comment)
+            self._upper.send_message(command.context_id, answer)
+            self._progress += 1
+        self._release_if_asked()
+        self._flush()
+        self._end_if_drained()
+
+    # What begins and ends an association
+
+    def _take_event(self, found: event.Event) -> None:
+        match found:
+            case event.AssociateRequested(request):
+                self._take_request(request)
+            case event.AssociateRefused(request, reject):
+                self._note_refusal(request, reject)
+            case event.ReleaseRequested():
+                self._drop()
+                self._releasing = True
+                self._release_if_asked()
+            case event.Aborted():
+                why = "by the peer" if found.by_peer else f"by us: {found.problem}"
+                LOG.info("association %s from %s aborted %s", self.name, self._address, why)
+                self._drop()
+            case event.TransportClosed():
+                LOG.info("association %s from %s: connection lost", self.name, self._address)
+
+    def _take_request(self, request: AssociateRequest) -> None:
+        door, upper = self._door, self._upper
+        caller = Caller(self._address, request.calling_ae_title, request.user.user_identity)
+        principal = door.identify(caller)
+        answer = admit(
+            request,
+            principal,
+            ae_titles=door.ae_titles,
+            decide=door.decide,
+            limits=door.limits,
+            is_full=door.is_full(),
+            is_stopping=door.stopping,
+        )
+        if isinstance(answer, AssociateReject):
+            upper.reject(answer)
+            self._note_refusal(request, answer)
+            return
+        upper.accept(answer)
+        self._operations_max = negotiation.operations_max(answer)
+        origin = Origin(
+            channel=CHANNEL,
+            calling_ae_title=request.calling_ae_title,
+            address=self._address,
+            conversation=self.name,
+        )
+        self._performer = Performer(
+            door.receiver,
+            door.decide,
+            principal=principal,
+            origin=origin,
+            contexts=upper.contexts,
+        )
+
+    def _note_refusal(self, request: AssociateRequest, reject: AssociateReject) -> None:
+        reason = REASONS[reject]
+        LOG.info("association %s from %s rejected: %s", self.name, self._address, reason)
+        self._door.refused(Refusal(request.calling_ae_title, self._address, reason))
+
+    def _release_if_asked(self) -> None:
+        waits = self._upper.state is State.AWAITING_LOCAL_RELEASE_REPLY
+        if self._releasing and waits and not self._outstanding:
+            self._upper.reply_release()
+
+    def _end_if_drained(self) -> None:
+        if self._draining and not self._outstanding and self._operation is None:
+            self._upper.abort()
+            self._flush()
+            self._transport.close()
+
+    def _drop(self) -> None:
+        """Give up the instance that was arriving; those that are complete go on. What was to
+        begin behind them never does: its data set will not come."""
+        self._deferred = None
+        operation, self._operation = self._operation, None
+        if operation is not None:
+            operation.abandon()
+            self._forget(operation)
+
+    def _forget(self, operation: Operation) -> None:
+        message_id = operation.command.number("MessageID")
+        if self._outstanding.get(message_id) is operation:
+            del self._outstanding[message_id]
+
+    async def _farewell(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if (performer := self._performer) is not None:
+            try:
+                await performer.close()
+            except Exception as error:  # noqa: BLE001 - the outermost frame of the door
+                log_unforeseen(LOG, self.name, error)
+            LOG.info(
+                "association %s from %s: %d instances stored (%d B), %d refused",
+                self.name,
+                self._address,
+                performer.stored,
+                performer.stored_bytes,
+                performer.refused,
+            )
+        self._door.left(self)
+
+    # Holding, letting go, and what the upper layer asks for
+
+    def _hold(self, why: Hold) -> None:
+        if not self._held and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._held |= why
+
+    def _let_go(self, why: Hold) -> None:
+        if not self._held & why:
+            return
+        self._held &= ~why
+        self._pump()
+        if not self._held and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self._door.keep(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _flush(self) -> None:
+        now_s = self._door.clock.monotonic_s()
+        if (timer := self._upper.take_timer()) is not None:
+            self._patience.artim(timer, now_s)
+        data = self._upper.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+        if self._upper.closing:
+            self._patience.closing(now_s)
+            self._transport.close()

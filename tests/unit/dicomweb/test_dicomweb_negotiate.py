@@ -1,0 +1,198 @@
+"""Accept fields that real clients send, and what they get (PS3.18 §8.7)."""
+
+import pytest
+
+from fileroom.dicomweb.negotiate import (
+    FRAME_MEDIA_TYPE,
+    choose_frames,
+    choose_instance,
+    choose_json,
+)
+from fileroom.wire.media_type import MediaTypeError
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+BIG = "1.2.840.10008.1.2.2"
+JPEG = "1.2.840.10008.1.2.4.50"
+JLS = "1.2.840.10008.1.2.4.80"
+
+CLIENT_DEFAULT = 'multipart/related; type="application/dicom"'  # dicomweb-client 0.61
+CLIENT_OCTETS = 'multipart/related; type="application/octet-stream"'
+OHIF_FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
+CLIENT_ANY = 'multipart/related; type="*/*"'
+
+
+def instance(accept, stored, *, single=True):
+    choice = choose_instance((accept,), stored, single=single)
+    return choice and (choice.multipart, choice.content_type)
+
+
+def frames(accept, stored, *, single=True):
+    choice = choose_frames((accept,), stored, single=single)
+    return choice and (choice.multipart, choice.content_type)
+
+
+# --- instances
+
+
+@pytest.mark.parametrize("stored", [EXPLICIT, IMPLICIT, BIG, JPEG, JLS])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        CLIENT_DEFAULT,
+        CLIENT_DEFAULT + "; transfer-syntax=*",
+        CLIENT_ANY,
+        "multipart/related",
+        "multipart/*",
+        "*/*",
+        'multipart/related; type="application/dicom; transfer-syntax=*"',
+    ],
+)
+def test_instances_come_as_they_are_stored_where_the_field_lets_them(stored, accept):
+    for single in (True, False):
+        assert instance(accept, stored, single=single) == (
+            True,
+            f"application/dicom; transfer-syntax={stored}",
+        )
+
+
+@pytest.mark.parametrize("accept", ["application/dicom", "application/*", "Application/DICOM;q=.5"])
+def test_one_instance_may_come_bare_and_a_study_may_not(accept):
+    if ".5" in accept:
+        accept = accept.replace("q=.5", "q=0.5")
+    assert instance(accept, JLS) == (False, f"application/dicom; transfer-syntax={JLS}")
+    assert instance(accept, JLS, single=False) is None
+
+
+def test_a_named_transfer_syntax_is_given_if_it_is_the_stored_one():
+    named = CLIENT_DEFAULT + f"; transfer-syntax={JLS}"
+    assert instance(named, JLS) == (True, f"application/dicom; transfer-syntax={JLS}")
+    assert instance(named, EXPLICIT) is None
+    assert instance(f"{named}, {CLIENT_DEFAULT};transfer-syntax={JPEG};q=0.1", JPEG) is not None
+
+
+def test_the_most_wanted_range_that_can_be_had_is_chosen():
+    accept = f"application/dicom;q=0.4, {CLIENT_DEFAULT};q=0.5"
+    assert instance(accept, JPEG) == (True, f"application/dicom; transfer-syntax={JPEG}")
+    accept = f"application/dicom;q=0.6, {CLIENT_DEFAULT};q=0.5"
+    assert instance(accept, JPEG) == (False, f"application/dicom; transfer-syntax={JPEG}")
+    assert instance("application/dicom;q=0, text/html", JPEG) is None
+
+
+def test_the_query_parameter_counts_before_the_field():
+    # PS3.18 §8.7.8.1
+    assert choose_instance(("application/dicom", "*/*"), JPEG, single=True).multipart is False
+    assert choose_instance(("image/png", "*/*"), JPEG, single=True).multipart is True
+    assert choose_instance(("image/png", "image/gif"), JPEG, single=True) is None
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/dicom+json", "image/jpeg", 'multipart/related; type="image/jpeg"']
+)
+def test_instances_are_nothing_else(accept):
+    assert instance(accept, JPEG) is None
+
+
+def test_a_field_that_is_none_is_an_error():
+    with pytest.raises(MediaTypeError):
+        instance("application", JPEG)
+
+
+# --- frames
+
+
+@pytest.mark.parametrize("stored", [EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.1.98"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        CLIENT_OCTETS,
+        OHIF_FRAMES,
+        CLIENT_ANY,
+        "*/*",
+        f"{CLIENT_OCTETS}; transfer-syntax=1.2.840.10008.1.2.1",
+    ],
+)
+def test_native_frames_are_octets_in_little_endian(stored, accept):
+    expected = (True, f"application/octet-stream; transfer-syntax={EXPLICIT}")
+    assert frames(accept, stored) == expected
+    assert frames(accept, stored, single=False) == expected
+
+
+def test_plain_octets_never_hide_a_compressed_or_swapped_frame():
+    for stored in (JPEG, JLS, BIG, "1.2.3.4"):
+        assert frames(CLIENT_OCTETS, stored) is None
+        assert frames("application/octet-stream", stored) is None
+        assert frames(f"{CLIENT_OCTETS}; transfer-syntax={EXPLICIT}", stored) is None
+
+
+@pytest.mark.parametrize("stored", [JPEG, JLS, BIG])
+def test_viewers_that_take_any_syntax_get_the_stored_one_named(stored):
+    assert frames(OHIF_FRAMES, stored) == (
+        True,
+        f"application/octet-stream; transfer-syntax={stored}",
+    )
+
+
+@pytest.mark.parametrize("stored, name", sorted(FRAME_MEDIA_TYPE.items()))
+def test_compressed_frames_have_the_media_type_of_their_syntax(stored, name):
+    expected = (True, f"{name}; transfer-syntax={stored}")
+    for accept in (
+        f'multipart/related; type="{name}"',
+        f'multipart/related; type="{name}"; transfer-syntax={stored}',
+        f'multipart/related; type="{name}"; transfer-syntax=*',
+        f'multipart/related; type="{name.split("/")[0]}/*"',
+        CLIENT_ANY,
+        "*/*",
+    ):
+        assert frames(accept, stored) == expected
+    assert frames(name, stored) == (False, expected[1])
+    assert frames(name, stored, single=False) is None
+
+
+def test_media_types_of_the_standard_are_in_the_table():
+    # PS3.18 Table 8.7.3-5
+    for uid, name in (
+        ("1.2.840.10008.1.2.4.70", "image/jpeg"),
+        ("1.2.840.10008.1.2.5", "image/dicom-rle"),
+        ("1.2.840.10008.1.2.4.81", "image/jls"),
+        ("1.2.840.10008.1.2.4.90", "image/jp2"),
+        ("1.2.840.10008.1.2.4.93", "image/jpx"),
+        ("1.2.840.10008.1.2.4.201", "image/jphc"),
+        ("1.2.840.10008.1.2.4.110", "image/jxl"),
+        ("1.2.840.10008.1.2.4.101", "video/mpeg"),
+        ("1.2.840.10008.1.2.4.102", "video/mp4"),
+        ("1.2.840.10008.1.2.4.107", "video/H265"),
+    ):
+        assert FRAME_MEDIA_TYPE[uid] == name
+
+
+def test_older_names_of_media_types_are_understood():
+    assert frames('multipart/related; type="image/x-jls"', JLS) == (
+        True,
+        f"image/jls; transfer-syntax={JLS}",
+    )
+    assert frames("image/x-dicom-rle", "1.2.840.10008.1.2.5") is not None
+
+
+def test_another_codec_is_not_acceptable():
+    assert frames('multipart/related; type="image/jp2"', JLS) is None
+    assert frames(f'multipart/related; type="image/jls"; transfer-syntax={JLS}.1', JLS) is None
+
+
+# --- JSON
+
+
+@pytest.mark.parametrize(
+    "accept, name",
+    [
+        ("application/dicom+json, application/json", "application/dicom+json"),
+        ("application/json", "application/json"),
+        ("*/*", "application/dicom+json"),
+        ("application/*", "application/dicom+json"),
+        ("text/html, application/json;q=0.9, */*;q=0.8", "application/json"),
+        ('multipart/related; type="application/dicom+xml"', None),
+        ("text/html", None),
+    ],
+)
+def test_metadata_and_matches_come_as_json(accept, name):
+    assert choose_json((accept,)) == name
