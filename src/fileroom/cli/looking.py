@@ -1,0 +1,72 @@
+"""`fileroom status` and `fileroom doctor`: what is where, and what is wrong."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fileroom.cli.exit_codes import ExitCode
+from fileroom.cli.options import SHARED, Shared
+from fileroom.cli.output import in_bytes, in_time, tell
+
+if TYPE_CHECKING:
+    from fileroom.node.health import Status
+
+
+def status(*, shared: Shared = SHARED) -> None:
+    """Show what is where: instances and bytes per state, disk left, warnings."""
+    from fileroom.cli.connection import status_of
+
+    found = status_of(shared.settings())
+    tell(msgspec.to_builtins(found), status_lines(found), as_json=shared.json)
+
+
+def status_lines(status: "Status") -> Iterator[str]:
+    """The status as a page of text."""
+    from fileroom.node.health import STATES, Amount
+
+    running = f"running for {in_time(status.uptime_s)}"
+    idle = "no node runs on this folder, so nothing moves on"
+    state = {"running": running, "closed": idle}.get(status.state, status.state)
+    yield f"{status.site}: {state}"
+    yield f"{status.patients} patients, {status.studies} studies, {status.series} series"
+    yield ""
+    yield f"{'state':14}{'instances':>12}{'size':>14}"
+    for state in STATES:
+        amount = status.states.get(state, Amount())
+        if amount.instances or state in {"RECEIVED", "COMMITTED"}:
+            yield f"{state:14}{amount.instances:>12}{in_bytes(amount.size_bytes):>14}"
+    yield ""
+    oldest_s = status.oldest_uncommitted_s
+    waiting = "none" if oldest_s is None else f"the oldest came {in_time(oldest_s)} ago"
+    yield f"{'not COMMITTED':18}{waiting}"
+    room = f"{in_bytes(status.disk_free_bytes)} free, new work is refused below"
+    yield f"{'disk':18}{room} {in_bytes(status.disk_reserve_bytes)}"
+    for name, provider in status.providers.items():
+        copies = ", ".join(f"{count} {state}" for state, count in provider.copies.items() if count)
+        told = f"packs: {copies}, {in_bytes(provider.size_bytes)}" if copies else "no packs"
+        yield f"{name:18}{told}{'; out of reach' if provider.last_error else ''}"
+    for task in status.tasks:
+        eta = f", {in_time(task.eta_s)} left" if task.eta_s is not None else ""
+        counted = task.bytes_total or task.state == "DONE"
+        done = f"{task.percent:.0f} %" if counted else in_bytes(task.bytes_done)
+        yield f"{task.kind:18}{task.state}, {done}{eta} {task.last_error}".rstrip()
+    if status.conflicts:
+        told = "came again with other content: both are kept, the first is served"
+        yield f"{'conflicts':18}{status.conflicts} {told}"
+    if status.set_aside.instances:
+        yield f"{'set aside':18}{status.set_aside.instances} received records cannot be read back"
+    for warning in status.warnings:
+        yield f"{'warning':18}{warning}"
+
+
+def doctor(*, shared: Shared = SHARED) -> ExitCode:
+    """Say what is wrong with this machine for this archive."""
+    from fileroom.node.doctor import examine, worst
+
+    findings = examine(shared.settings())
+    gravest = worst(findings)
+    document = {"worst": gravest, "findings": msgspec.to_builtins(findings)}
+    lines = [f"{f.level:9}{f.check:20}{f.text}" for f in findings]
+    tell(document, lines, as_json=shared.json)
+    return {"warning": ExitCode.WARNINGS, "error": ExitCode.UNFIT}.get(gravest, ExitCode.OK)

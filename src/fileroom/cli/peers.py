@@ -1,0 +1,108 @@
+"""`fileroom peer`: other archives and modalities that this node knows, and who was refused."""
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from fileroom.cli.exit_codes import ExitCode, NotFoundError
+from fileroom.cli.options import SHARED, Shared, split_address
+from fileroom.cli.output import tell
+from fileroom.node.config import FILE_NAME, ConfigError, PeerSettings, Settings
+from fileroom.node.settings import NAME
+
+
+def add(
+    name: str,
+    /,
+    *,
+    ae_title: Annotated[str, Parameter(help="The peer's AE title.")],
+    address: Annotated[str, Parameter(help="HOST:PORT; an IPv6 address in brackets.")],
+    shared: Shared = SHARED,
+) -> None:
+    """Write another archive or a modality into the settings file."""
+    from fileroom.cli.settings_file import append_peer
+
+    settings = shared.settings()
+    if name in settings.peers:
+        raise ConfigError([f"there is a peer {name!r} already; change it in {_file(settings)}"])
+    if not NAME.fullmatch(name):
+        raise ConfigError(["a peer's name is 1 to 63 of a-z, 0-9 and '-', not beginning with '-'"])
+    host, port = split_address(address, flag="--address")
+    try:
+        peer = PeerSettings(ae_title=ae_title, host=host, port=int(port))
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    path = settings.config_file or settings.data_directory / FILE_NAME
+    if not path.parent.is_dir():
+        raise ConfigError([f"there is no folder {path.parent}; `fileroom init` makes it"])
+    append_peer(path, name, peer)
+    document = {"peer": name, **msgspec.to_builtins(peer), "file": str(path)}
+    lines = [f"{name} written to {path}; a running node takes it over at SIGHUP"]
+    tell(document, lines, as_json=shared.json)
+
+
+def try_peer(
+    name: str,
+    /,
+    *,
+    timeout: Annotated[float, Parameter(help="Seconds to wait for the answer.")] = 10.0,
+    shared: Shared = SHARED,
+) -> None:
+    """Ask a peer for a C-ECHO."""
+    settings = shared.settings()
+    peer = settings.peers.get(name)
+    if peer is None:
+        known = ", ".join(sorted(settings.peers)) or "none"
+        raise NotFoundError(f"no peer {name!r}; known are: {known}")
+    import asyncio
+
+    from fileroom.peer.echo import echo
+
+    calling = settings.dimse.ae_title
+    asked = echo(peer.host, peer.port, calling=calling, called=peer.ae_title, timeout_s=timeout)
+    answered = asyncio.run(asked)
+    document = {"peer": name, "status": answered.status, "took_s": round(answered.took_s, 4)}
+    tell(document, [f"{name} answers ({answered.took_s * 1000:.0f} ms)"], as_json=shared.json)
+
+
+def list_peers(
+    *,
+    refused: Annotated[
+        bool, Parameter(help="Callers that were turned away, instead.", negative="")
+    ] = False,
+    shared: Shared = SHARED,
+) -> ExitCode:
+    """List the peers, or with --refused the callers that were turned away."""
+    settings = shared.settings()
+    if refused:
+        return _list_refused(settings, as_json=shared.json)
+    rows = {name: msgspec.to_builtins(peer) for name, peer in settings.peers.items()}
+    lines = [
+        f"{name:20}{peer.ae_title:18}{peer.host}:{peer.port}"
+        for name, peer in settings.peers.items()
+    ]
+    tell(
+        {"peers": rows}, lines or ["no peers; `fileroom peer add` writes one"], as_json=shared.json
+    )
+    return ExitCode.OK
+
+
+def _list_refused(settings: Settings, *, as_json: bool) -> ExitCode:
+    from fileroom.cli.connection import status_of
+
+    callers = status_of(settings).refused_callers
+    lines = [
+        f"{each.ae_title:18}{each.address:24}{each.count:>6} times  {each.reason}"
+        for each in callers
+    ]
+    tell(
+        {"refused": msgspec.to_builtins(callers)},
+        lines or ["nobody was turned away"],
+        as_json=as_json,
+    )
+    return ExitCode.OK
+
+
+def _file(settings: Settings) -> str:
+    return str(settings.config_file or settings.data_directory / FILE_NAME)

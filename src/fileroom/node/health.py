@@ -1,0 +1,253 @@
+"""What a node says about itself: the status, the answer of /healthz, the text of /metrics.
+
+The status is made once by the node; the web page, the command line, /healthz and /metrics show
+it. It holds counts, bytes and ages, never an attribute of a data set.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fileroom.catalog.lifecycle import PackState
+from fileroom.catalog.rows import Tally, Totals
+
+METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STATES = ("RECEIVED", *PackState)
+
+
+class Amount(msgspec.Struct, kw_only=True):
+    """How much of something there is."""
+
+    instances: int = 0
+    size_bytes: int = 0
+
+
+class ProviderStatus(msgspec.Struct, kw_only=True):
+    """Copies at one provider: packs per state of their copy."""
+
+    copies: dict[str, int] = {}
+    size_bytes: int = 0
+    last_error: str = ""
+
+
+class CallTotals(msgspec.Struct, kw_only=True):
+    """Provider calls of one kind in one lane since the start."""
+
+    provider: str
+    kind: str
+    lane: str
+    requests: int
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class TaskStatus(msgspec.Struct, kw_only=True):
+    """One long task, as its record in the catalog has it.
+
+    Attributes:
+        bytes_total: 0 where nobody has counted.
+        cursor: where it goes on.
+        updated_at_s: when it was heard of last, in seconds since 1970-01-01 UTC.
+    """
+
+    id: str
+    kind: str
+    state: str
+    percent: float = 0.0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    rate_bytes_per_s: float = 0.0
+    eta_s: float | None = None
+    cursor: str = ""
+    last_error: str = ""
+    updated_at_s: float = 0.0
+
+
+class RefusedCaller(msgspec.Struct, kw_only=True):
+    """A DICOM caller that was turned away, and how often."""
+
+    ae_title: str
+    address: str
+    reason: str
+    count: int = 1
+    last_at_s: float = 0.0
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """Everything that `fileroom status` shows and /status answers.
+
+    Attributes:
+        state: "running"; "keys locked" while the key port cannot be reached; "closed" for a
+            folder that no node serves just now.
+        states: instances and bytes per state (`STATES`); a missing one is zero.
+        oldest_uncommitted_s: age of the oldest instance that is not COMMITTED; None: there is none.
+        set_aside: received records that cannot be read back; they are kept.
+        local: what of the packs lies on this node's disk.
+        warnings: sentences that stay until their cause is gone, such as "one copy, same disk".
+    """
+
+    site: str
+    version: str
+    node_id: str = ""
+    state: str = "running"
+    uptime_s: float = 0.0
+    states: dict[str, Amount] = {}
+    patients: int = 0
+    studies: int = 0
+    series: int = 0
+    conflicts: int = 0
+    set_aside: Amount = msgspec.field(default_factory=Amount)
+    local: Amount = msgspec.field(default_factory=Amount)
+    oldest_uncommitted_s: float | None = None
+    disk_free_bytes: int = 0
+    disk_reserve_bytes: int = 0
+    associations: int = 0
+    refused: dict[str, int] = {}  # by reason, since the start
+    refused_callers: list[RefusedCaller] = []
+    providers: dict[str, ProviderStatus] = {}
+    calls: list[CallTotals] = []
+    tasks: list[TaskStatus] = []
+    warnings: list[str] = []
+
+
+def counted(totals: Totals, *, wall_ns: int) -> dict[str, Any]:
+    """The fields of a Status that the catalog's totals give."""
+    received = {"RECEIVED": _amount(totals.received)}
+    oldest_ns = totals.oldest_uncommitted_ns
+    return {
+        "states": received | {str(state): _amount(each) for state, each in totals.states.items()},
+        "patients": totals.patients,
+        "studies": totals.studies,
+        "series": totals.series,
+        "conflicts": totals.conflicts,
+        "set_aside": _amount(totals.set_aside),
+        "local": _amount(totals.local),
+        "oldest_uncommitted_s": None if oldest_ns is None else (wall_ns - oldest_ns) / 1e9,
+        "providers": {
+            name: ProviderStatus(
+                copies={str(state): each.packs for state, each in copies.items()},
+                size_bytes=sum(each.size_bytes for each in copies.values()),
+            )
+            for name, copies in totals.copies.items()
+        },
+    }
+
+
+def _amount(tally: Tally) -> Amount:
+    return Amount(instances=tally.instances, size_bytes=tally.size_bytes)
+
+
+def healthz(status: Status) -> tuple[int, dict[str, Any]]:
+    """HTTP status and JSON body for a load balancer or a monitor.
+
+    503 while new work would be refused: keys locked, or the disk below its reserve.
+    """
+    reasons = []
+    if status.state != "running":
+        reasons.append(status.state)
+    if status.disk_free_bytes < status.disk_reserve_bytes:
+        reasons.append("disk below its reserve")
+    body = {"status": "unavailable" if reasons else "ok", "reasons": reasons}
+    return (503 if reasons else 200), body
+
+
+def metrics(status: Status) -> bytes:
+    """The status in the Prometheus text format, with this process's memory, time and files."""
+    registry = CollectorRegistry()
+    registry.register(_Families(status))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Families(Collector):
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status
+        totals = {state: status.states.get(state, Amount()) for state in STATES}
+        yield _gauge(
+            "fileroom_instances",
+            "Instances by state.",
+            ["state"],
+            [([state], each.instances) for state, each in totals.items()],
+        )
+        yield _gauge(
+            "fileroom_stored_bytes",
+            "Bytes of data sets by state.",
+            ["state"],
+            [([state], each.size_bytes) for state, each in totals.items()],
+        )
+        yield from _single_values(status)
+        yield _gauge(
+            "fileroom_copies",
+            "Packs at a provider by state of the copy.",
+            ["provider", "state"],
+            [
+                ([name, state], count)
+                for name, provider in status.providers.items()
+                for state, count in provider.copies.items()
+            ],
+        )
+        yield _counter(
+            "fileroom_refused",
+            "Requests and instances refused since the start, by reason.",
+            ["reason"],
+            [([reason], count) for reason, count in status.refused.items()],
+        )
+        labels = ["provider", "kind", "lane"]
+        for what in ("requests", "sent_bytes", "received_bytes"):
+            yield _counter(
+                f"fileroom_provider_{what}",
+                f"Provider calls since the start: {what.replace('_', ' ')}.",
+                labels,
+                [([c.provider, c.kind, c.lane], getattr(c, what)) for c in status.calls],
+            )
+
+
+def _single_values(status: Status) -> Iterator[Metric]:
+    build = GaugeMetricFamily("fileroom_build", "The running version.", labels=["version"])
+    build.add_metric([status.version], 1)
+    yield build
+    for name, text, value in (
+        ("fileroom_up_seconds", "Time since the start.", status.uptime_s),
+        (
+            "fileroom_oldest_uncommitted_seconds",
+            "Age of the oldest instance that is not COMMITTED; 0 if there is none.",
+            status.oldest_uncommitted_s or 0.0,
+        ),
+        ("fileroom_disk_free_bytes", "Free bytes under the data folder.", status.disk_free_bytes),
+        (
+            "fileroom_disk_reserve_bytes",
+            "Free bytes below which new work is refused.",
+            status.disk_reserve_bytes,
+        ),
+        ("fileroom_associations", "Associations open now.", status.associations),
+        (
+            "fileroom_warnings",
+            "Warnings that stand now; /status has their text.",
+            len(status.warnings),
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=value)
+
+
+Rows = Iterable[tuple[list[str], float]]
+
+
+def _gauge(name: str, text: str, labels: list[str], rows: Rows) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: list[str], rows: Rows) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family

@@ -1,0 +1,355 @@
+"""A node: the rooms it was assembled from, its rounds, its status."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import fileroom
+from fileroom.audit import event
+from fileroom.audit.coverage import Coverage
+from fileroom.audit.publish import Publisher
+from fileroom.catalog.batch import Intake
+from fileroom.catalog.lifecycle import UNCOMMITTED
+from fileroom.catalog.port import Catalog
+from fileroom.catalog.rows import Totals
+from fileroom.clock import Clock
+from fileroom.disk import Disk
+from fileroom.errors import FileroomError, TransientError, UncertainError
+from fileroom.ingest.commit import CommitStage
+from fileroom.ingest.evict import EvictStage
+from fileroom.ingest.receive import Receiver
+from fileroom.ingest.replicate import ReplicateStage
+from fileroom.ingest.seal import SealStage
+from fileroom.ingest.verify import VerifyStage
+from fileroom.ingest.workshop import Workshop
+from fileroom.keys.keyring import Keyring
+from fileroom.ledger.log import Ledger
+from fileroom.link.metered import Meter
+from fileroom.node import health
+from fileroom.node.folder import Folder
+from fileroom.node.furnish import furnish
+from fileroom.node.lock import DataLock
+from fileroom.node.rounds import Round, Rounds
+from fileroom.node.settings import Settings
+from fileroom.node.tasks import Tasks, failures, shown
+from fileroom.policy import placement
+from fileroom.provider.port import Call, Lane, Provider
+from fileroom.recovery.rebuild import Rebuilder, Report
+from fileroom.recovery.replay import Replay
+from fileroom.retrieve.archive import Archive
+from fileroom.spool.landing import Spool
+
+SEAL_EVERY_S = 0.5  # nothing wakes it: what it waits for is quiet
+WOKEN_EVERY_S = 5.0  # the stage before wakes these
+EVICT_EVERY_S = 5.0
+PUBLISH_EVERY_S = 10.0
+SWEEP_EVERY_S = 60.0
+UPKEEP_EVERY_S = 10.0
+REACH_EVERY_S = 10.0
+REACH = Call(Lane.STAT, "reach")
+REACHED_NAME = "README.txt"  # asked for to see that a provider answers; it need not be there
+DRAIN_LOOK_S = 0.05
+FILLED = "filled"  # the catalog holds all that was there when it was made
+
+log = logging.getLogger(__name__)
+
+
+class DrainError(TransientError):
+    """Not everything was COMMITTED in the time given; what was not goes on later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The stores and services of a node, open."""
+
+    settings: Settings
+    folder: Folder
+    node_id: str
+    disk: Disk
+    clock: Clock
+    lock: DataLock
+    keyring: Keyring
+    catalog: Catalog
+    ledger: Ledger
+    spool: Spool
+    intake: Intake
+    meter: Meter
+    providers: Mapping[str, Provider]
+    sites: Mapping[str, placement.Site]
+    workshop: Workshop
+
+
+class Node:
+    """One node. `assemble` sets what is declared here and not in `__init__`."""
+
+    receiver: Receiver
+    archive: Archive
+    coverage: Coverage
+    publishers: list[Publisher]
+    seal: SealStage
+    replicate: ReplicateStage
+    verify: VerifyStage
+    commit: CommitStage
+    evict: EvictStage
+    replay: Replay
+    rebuilder: Rebuilder
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.settings = parts.settings
+        self.catalog = parts.catalog
+        self.refused: dict[str, int] = {}
+        self.associations = 0
+        self._out_of_reach: dict[str, str] = {}  # provider to its error
+        self._since_s = parts.clock.monotonic_s()
+        self._rounds: Rounds | None = None
+        self._published_size = -1
+        self.tasks = Tasks(parts.catalog, parts.clock)
+        self._deciding = asyncio.Lock()  # held while what was decided is carried out
+        self._furnished = False
+        self._shrunk_at = -1
+
+    async def recover(self) -> Report:
+        """Make the catalog agree with what is durable, and say in the ledger that we are up.
+
+        A catalog that was never filled, since it is new or a rebuild was interrupted, is filled
+        from every provider too.
+        """
+        for publisher in self.publishers:
+            try:
+                await publisher.check()
+            except TransientError as error:
+                log.warning("the ledger was not compared with a provider's: %s", error)
+        await self._reach()
+        await asyncio.to_thread(self.tasks.interrupted)
+        if self.catalog.setting(FILLED) is None:
+            report = await self.tasks.rebuild(self.rebuilder)
+            self.catalog.set_setting(FILLED, "1")
+        else:
+            report = await self.rebuilder.reconcile()
+        await self._tell(event.Started(node_id=self.parts.node_id, version=fileroom.__version__))
+        for what, count in (("packs", report.adopted), ("spooled", report.spooled)):
+            if count:
+                await self._tell(
+                    event.Recovered(node_id=self.parts.node_id, what=what, count=count)
+                )
+        log.info(
+            "node %s begins with %d instances in the spool; packs new to the catalog: %d, "
+            "gone from this disk: %d, unreadable: %d",
+            self.parts.node_id,
+            report.spooled,
+            report.adopted,
+            report.missing,
+            report.unreadable,
+        )
+        return report
+
+    async def close(self) -> None:
+        """Write what is still to be said; the stores are closed by whoever opened them."""
+        try:
+            await self.parts.intake.settled()
+        except FileroomError as error:
+            log.warning("instances wait in the spool for the next start: %s", error)
+        await self.coverage.close()
+        await self._tell(event.Stopped(node_id=self.parts.node_id, version=fileroom.__version__))
+        try:
+            await self._publish()
+        except FileroomError as error:
+            log.warning("the ledger's last entries are not at every provider: %s", error)
+
+    def start_rounds(self) -> None:
+        """Run the stages and the upkeep until `stop_rounds`."""
+        self._rounds = Rounds(
+            [
+                Round("seal", self.seal.round, SEAL_EVERY_S),
+                Round("replicate", self.replicate.round, WOKEN_EVERY_S),
+                Round("verify", self.verify.round, WOKEN_EVERY_S),
+                Round("commit", self.commit.round, WOKEN_EVERY_S),
+                Round("evict", self._evict, EVICT_EVERY_S),
+                Round("publish", self._publish, PUBLISH_EVERY_S),
+                Round("sweep", self._sweep, SWEEP_EVERY_S),
+                Round("upkeep", self._upkeep, UPKEEP_EVERY_S),
+                Round("furnish", self._furnish, SWEEP_EVERY_S),
+                Round("reach", self._reach, REACH_EVERY_S),
+            ],
+            clock=self.parts.clock,
+        )
+        self._rounds.start()
+
+    async def stop_rounds(self) -> None:
+        """End the rounds; what they were at goes on after the next start."""
+        if self._rounds is not None:
+            await self._rounds.stop()
+            self._rounds = None
+
+    async def drain(self, timeout_s: float) -> None:
+        """Return once everything that has landed is COMMITTED, sealing without a quiet time.
+
+        Raises:
+            DrainError: it took longer than `timeout_s`.
+        """
+        began_s = self.parts.clock.monotonic_s()
+        await self.parts.intake.settled()
+        while True:
+            moved = await self.seal.round(everything=True)
+            for stage in (self.replicate, self.verify, self.commit):
+                moved += await stage.round()
+            left = await asyncio.to_thread(self._backlog)
+            if not left:
+                return
+            if self.parts.clock.monotonic_s() - began_s > timeout_s:
+                raise DrainError(f"{left} instances are not COMMITTED after {timeout_s:.0f} s")
+            if not moved:
+                await self.parts.clock.sleep(DRAIN_LOOK_S)
+
+    def spool_pressure(self) -> float:
+        """How much of the room that the spool may take is taken, 0 to 1."""
+        used_bytes = sum(each.size_bytes for each in self.parts.spool.segments())
+        free_bytes = self.parts.disk.free_bytes(self.parts.folder.spool)
+        room_bytes = used_bytes + max(0, free_bytes - self.settings.spool.reserve_bytes)
+        return used_bytes / room_bytes if room_bytes else 1.0
+
+    def note_refused(self, ae_title: str, address: str, reason: str) -> None:
+        """Remember a DICOM caller that was turned away."""
+        self.count_refused(reason)
+        self.catalog.record_refused(
+            address=address, calling_ae_title=ae_title, called_ae_title="", reason=reason
+        )
+
+    def count_refused(self, reason: str) -> None:
+        """Count a caller that was turned away."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def status(self) -> health.Status:
+        """Everything that `fileroom status` shows. Reads the catalog: not on the event loop."""
+        parts = self.parts
+        totals, tasks = self.catalog.totals(), self.tasks.latest()
+        counted = health.counted(totals, wall_ns=parts.clock.wall_ns())
+        status = health.Status(
+            site=self.settings.site.name,
+            version=fileroom.__version__,
+            node_id=parts.node_id,
+            uptime_s=parts.clock.monotonic_s() - self._since_s,
+            disk_free_bytes=parts.disk.free_bytes(parts.folder.root),
+            disk_reserve_bytes=self.settings.spool.reserve_bytes,
+            associations=self.associations,
+            refused=dict(self.refused),
+            refused_callers=[
+                health.RefusedCaller(
+                    ae_title=each.calling_ae_title,
+                    address=each.address,
+                    reason=each.reason,
+                    count=each.count,
+                    last_at_s=each.last_at_ns / 1e9,
+                )
+                for each in self.catalog.refused_callers(limit=100)
+            ],
+            calls=_calls(parts.meter),
+            tasks=shown(tasks),
+            warnings=self._warnings(totals) + failures(tasks),
+            **counted,
+        )
+        for name in parts.providers:
+            provider = status.providers.setdefault(name, health.ProviderStatus())
+            provider.last_error = self._out_of_reach.get(name, "")
+        return status
+
+    def _warnings(self, totals: Totals) -> list[str]:
+        warnings = []
+        if all(site.own_disk for site in self.parts.sites.values()):
+            warnings.append(placement.ONE_COPY_SAME_DISK)
+        warnings += [
+            f"provider {name} is out of reach: {error}"
+            for name, error in self._out_of_reach.items()
+        ]
+        damage = [each for each in self.parts.spool.damage if each.acknowledged]
+        if damage:
+            warnings.append(f"{len(damage)} places of the spool are damaged")
+        if totals.set_aside.instances:
+            count = totals.set_aside.instances
+            warnings.append(f"{count} received instances cannot be read back from the spool")
+        if self.rebuilder.report.missing:
+            count = self.rebuilder.report.missing
+            warnings.append(f"{count} packs are gone from this node's disk and were not evicted")
+        if self.parts.intake.failure is not None:
+            warnings.append(f"the catalog takes no instances: {self.parts.intake.failure}")
+        if self._rounds is not None:
+            warnings += [f"{name}: {error}" for name, error in self._rounds.errors.items()]
+        return warnings
+
+    def _backlog(self) -> int:
+        totals = self.catalog.totals()
+        waiting = sum(
+            tally.instances for state, tally in totals.states.items() if state in UNCOMMITTED
+        )
+        return totals.received.instances + waiting
+
+    async def _evict(self) -> int:
+        async with self._deciding:
+            return await self.evict.round()
+
+    async def _publish(self) -> int:
+        size = self.parts.ledger.size
+        if size == self._published_size:
+            return 0
+        async with self._deciding:
+            await asyncio.to_thread(self.replay.follow, self.parts.ledger.size)
+        failed: FileroomError | None = None
+        for publisher in self.publishers:
+            try:
+                await publisher.publish()
+            except (TransientError, UncertainError) as error:
+                failed = error  # the others shall not wait for this one
+        if failed is not None:
+            raise failed
+        self._published_size = size
+        return 0
+
+    async def _reach(self) -> int:
+        """See whether every provider answers, so that status can say which does not."""
+        for name, provider in self.parts.providers.items():
+            try:
+                await provider.stat(REACHED_NAME, call=REACH)
+            except FileroomError as error:
+                self._out_of_reach[name] = str(error)
+            else:
+                self._out_of_reach.pop(name, None)
+        return 0
+
+    async def _furnish(self) -> int:
+        if not self._furnished:
+            await furnish(self.parts.providers.values())
+            self._furnished = True
+        return 0
+
+    async def _upkeep(self) -> int:
+        """Give the catalog's unused room back once a burst has been worked off."""
+        landed = self.receiver.landed
+        if landed == self._shrunk_at or self.receiver.busy():
+            return 0
+        if await asyncio.to_thread(self._backlog) == 0:
+            await asyncio.to_thread(self.catalog.shrink)
+            self._shrunk_at = landed
+        return 0
+
+    async def _sweep(self) -> int:
+        await self.coverage.sweep()
+        return 0
+
+    async def _tell(self, told: event.Event) -> None:
+        await self.parts.ledger.append(event.kind(told), event.body(told))
+
+
+def _calls(meter: Meter) -> list[health.CallTotals]:
+    """The meter's counts, whatever the calls were for."""
+    summed: dict[tuple[str, str, str], health.CallTotals] = {}
+    for key, count in meter.snapshot().items():
+        of = (key.provider, key.kind, key.lane)
+        total = summed.setdefault(
+            of, health.CallTotals(provider=key.provider, kind=key.kind, lane=key.lane, requests=0)
+        )
+        total.requests += count.requests
+        total.sent_bytes += count.sent_bytes
+        total.received_bytes += count.received_bytes
+    return list(summed.values())

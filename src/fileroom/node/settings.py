@@ -1,0 +1,332 @@
+"""Every setting of a node, with its limits, its default and one sentence about it. Pure.
+
+docs/settings.md, the environment names, the check for unknown keys and the file that
+`fileroom init` writes are all made from these structs. Units stand last in a key's name.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+LIVE = {"live": True}  # a key that a running node takes over at SIGHUP, without a restart
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")  # PS3.5 §6.2: no backslash, no control character
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the file. Its class docstring's first line is printed above it."""
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def is_ae_title(text: str) -> bool:
+    """Whether `text` may stand as an AE title (PS3.5 §6.2): 1 to 16 characters, not all spaces."""
+    return AE_TITLE.fullmatch(text) is not None
+
+
+class Site(Section, frozen=True):
+    """Who this archive is."""
+
+    name: Annotated[
+        str, Meta(description="Name of the site in the ledger and in packs. Never change it.")
+    ] = "site"
+    partition: Annotated[str, Meta(description="Partition that received instances belong to.")] = (
+        "main"
+    )
+
+    def __post_init__(self) -> None:
+        for key, value in (("name", self.name), ("partition", self.partition)):
+            _require(
+                NAME.fullmatch(value) is not None,
+                f"{key} must be 1 to 63 of a-z, 0-9 and '-', not beginning with '-'",
+            )
+
+
+class Data(Section, frozen=True):
+    """Where this node keeps its own files."""
+
+    directory: Annotated[
+        str,
+        Meta(description="Data folder. A relative path counts from the folder of this file."),
+    ] = "fileroom-data"
+
+
+class Dimse(Section, frozen=True):
+    """The DICOM door (C-ECHO, C-STORE)."""
+
+    host: Annotated[str, Meta(description="Address to listen on; `::1` and `::` for IPv6.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 11112
+    ae_title: Annotated[str, Meta(description="Our AE title, 1 to 16 characters.")] = "FILEROOM"
+    pdu_size_bytes_max: Annotated[
+        int,
+        Meta(ge=4096, le=1 << 20, description="Maximum PDU length that we announce."),
+    ] = 131072
+    associations_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Associations open at once; the next is rejected for a local limit.",
+            extra=LIVE,
+        ),
+    ] = 64
+    idle_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="Silence after which we abort.", extra=LIVE),
+    ] = 60.0
+    artim_s: Annotated[
+        float,
+        Meta(gt=0, le=600, description="ARTIM timer (PS3.8 §9.1.5).", extra=LIVE),
+    ] = 30.0
+
+    def __post_init__(self) -> None:
+        _require(
+            is_ae_title(self.ae_title),
+            "ae_title must be 1 to 16 printable ASCII characters without a backslash",
+        )
+
+
+class Http(Section, frozen=True):
+    """The web door: DICOMweb, status, health, metrics."""
+
+    host: Annotated[str, Meta(description="Address to listen on; `::1` and `::` for IPv6.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 8642
+    prefix: Annotated[
+        str,
+        Meta(description="Path under which a reverse proxy shows this node, such as `/images`."),
+    ] = ""
+    host_names: Annotated[
+        list[str],
+        Meta(
+            description="Names, besides bare addresses, by which callers may reach this node "
+            "directly; a request for another name is refused."
+        ),
+    ] = msgspec.field(default_factory=lambda: ["localhost"])
+    trusted_proxies: Annotated[
+        list[str],
+        Meta(description="Addresses or networks whose X-Forwarded-For and -Proto are believed."),
+    ] = []
+    cors_origins: Annotated[
+        list[str],
+        Meta(description="Web origins that may call from a browser, such as a viewer's."),
+    ] = []
+    request_size_bytes_max: Annotated[
+        int,
+        Meta(ge=1 << 20, description="Largest body of one STOW-RS request."),
+    ] = 64 << 30
+    idle_timeout_s: Annotated[
+        float,
+        Meta(gt=0, le=86_400, description="Silence after which a connection is closed."),
+    ] = 60.0
+    connections_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections open at once.")
+    ] = 256
+
+    def __post_init__(self) -> None:
+        _require(
+            self.prefix == "" or re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", self.prefix) is not None,
+            "prefix must be empty or a path such as /images, without a slash at its end",
+        )
+        for network in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from error
+        for origin in self.cors_origins:
+            _require(
+                re.fullmatch(r"https?://[^/\s]+", origin) is not None,
+                "cors_origins must hold scheme and host only, such as https://viewer.example",
+            )
+
+
+class Keys(Section, frozen=True):
+    """How the site key is opened at start."""
+
+    passphrase_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is the passphrase, mode 0600, on another disk than "
+            "the data. Empty: the credential, then the file `passphrase` in the data folder."
+        ),
+    ] = ""
+    credential: Annotated[
+        str,
+        Meta(description="Name of the systemd credential (LoadCredential=) with the passphrase."),
+    ] = "fileroom-passphrase"
+
+
+class Spool(Section, frozen=True):
+    """Where received instances lie until they are sealed into packs."""
+
+    segment_size_bytes: Annotated[
+        int,
+        Meta(ge=1 << 20, le=16 << 30, description="Size of one segment file."),
+    ] = 256 << 20
+    reserve_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Free disk space below which new work is refused (A700, HTTP 507).",
+        ),
+    ] = 1 << 30
+
+
+class Seal(Section, frozen=True):
+    """When a series is sealed into a pack."""
+
+    quiet_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="Quiet time of a series after which it is sealed."),
+    ] = 20.0
+    target_size_bytes: Annotated[
+        int,
+        Meta(ge=1 << 20, le=1 << 30, description="Size at which a pack is sealed at once."),
+    ] = 32 << 20
+
+
+class Placement(Section, frozen=True):
+    """How many copies make an instance COMMITTED."""
+
+    copies_min: Annotated[
+        int,
+        Meta(ge=1, le=16, description="Verified copies, each on a provider of its own."),
+    ] = 1
+
+
+class Cache(Section, frozen=True):
+    """Encrypted segments of packs that were fetched from a provider."""
+
+    size_bytes: Annotated[int, Meta(ge=0, description="Most that the cache may hold.")] = 1 << 30
+
+
+class Local(Section, frozen=True):
+    """Packs kept on this node's disk beside the providers' copies."""
+
+    packs_size_bytes: Annotated[
+        int,
+        Meta(ge=0, description="COMMITTED packs above this size are evicted, oldest first."),
+    ] = 20 << 30
+
+
+class Log(Section, frozen=True):
+    """What the program says to standard error. Never patient data."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least important line that is written.", extra=LIVE),
+    ] = "info"
+    json: Annotated[bool, Meta(description="One JSON object a line.")] = False
+
+
+class ProviderSettings(Section, frozen=True):
+    """A place outside this node that keeps copies. One table per provider."""
+
+    kind: Annotated[Literal["directory"], Meta(description="How it is reached.")]
+    path: Annotated[
+        str,
+        Meta(description="Folder. A relative path counts from the folder of this file."),
+    ]
+    disk: Annotated[
+        str, Meta(description="Failure domain: which disk. Empty: found out from the path.")
+    ] = ""
+    building: Annotated[str, Meta(description="Failure domain: which building.")] = ""
+    account: Annotated[str, Meta(description="Failure domain: whose account.")] = ""
+    company: Annotated[str, Meta(description="Failure domain: whose company.")] = ""
+    region: Annotated[str, Meta(description="Failure domain: which region.")] = ""
+    country: Annotated[str, Meta(description="Failure domain: which country.")] = ""
+
+    def __post_init__(self) -> None:
+        _require(self.path != "", "path must not be empty")
+
+
+class PeerSettings(Section, frozen=True):
+    """Another archive or a modality that we know. One table per peer."""
+
+    ae_title: Annotated[str, Meta(description="Its AE title.")]
+    host: Annotated[str, Meta(description="Its address.")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Its DICOM port.")]
+
+    def __post_init__(self) -> None:
+        _require(
+            is_ae_title(self.ae_title),
+            "ae_title must be 1 to 16 printable ASCII characters without a backslash",
+        )
+        _require(self.host != "", "host must not be empty")
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where settings came from, so that a reload reads the same places again."""
+
+    file: str | None = None
+    overrides: dict[str, str] = {}  # "dimse.port" -> text: the flags of the command line
+    environment: dict[str, str] = {}  # FILEROOM_… as they stood at start
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them. `source` is not a key of the file; paths are absolute after loading."""
+
+    site: Site = Site()
+    data: Data = Data()
+    dimse: Dimse = Dimse()
+    http: Http = Http()
+    keys: Keys = Keys()
+    spool: Spool = Spool()
+    seal: Seal = Seal()
+    placement: Placement = Placement()
+    cache: Cache = Cache()
+    local: Local = Local()
+    log: Log = Log()
+    providers: dict[str, ProviderSettings] = {}
+    peers: dict[str, PeerSettings] = {}
+    source: Source = Source()
+
+    # Tables that hold one table per name, and what such a table is made of.
+    NAMED: ClassVar[dict[str, type[Section]]] = {
+        "providers": ProviderSettings,
+        "peers": PeerSettings,
+    }
+
+    def __post_init__(self) -> None:
+        for table, named in (("providers", self.providers), ("peers", self.peers)):
+            for name in named:
+                _require(
+                    NAME.fullmatch(name) is not None,
+                    f"[{table}.{name}]: a name is 1 to 63 of a-z, 0-9 and '-'",
+                )
+        copies_max = len(self.providers) or 1
+        _require(
+            self.placement.copies_min <= copies_max,
+            f"[placement] copies_min is {self.placement.copies_min}, "
+            f"and there are {copies_max} providers",
+        )
+
+    @property
+    def data_directory(self) -> Path:
+        return Path(self.data.directory)
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file that these settings were read from, if there was one."""
+        return Path(self.source.file) if self.source.file else None
+
+    @property
+    def providers_in_use(self) -> dict[str, ProviderSettings]:
+        """The configured providers, or a folder inside the data folder where there are none.
+
+        The latter is one copy on the same disk, and status says so.
+        """
+        if self.providers:
+            return self.providers
+        path = str(self.data_directory / "bucket")
+        return {"bucket": ProviderSettings(kind="directory", path=path)}

@@ -1,0 +1,153 @@
+"""Gives each room of a node what it may touch, and nothing more."""
+
+from fileroom.audit.coverage import Coverage
+from fileroom.audit.publish import Publisher
+from fileroom.catalog.lifecycle import CopyState
+from fileroom.ingest.commit import CommitStage
+from fileroom.ingest.duplicates import Sorter
+from fileroom.ingest.evict import EvictStage
+from fileroom.ingest.receive import Receiver
+from fileroom.ingest.replicate import ReplicateStage
+from fileroom.ingest.seal import SealStage, Settings
+from fileroom.ingest.verify import VerifyStage
+from fileroom.node.node import Node, Parts
+from fileroom.policy import placement
+from fileroom.recovery.adopt import Adopter
+from fileroom.recovery.rebuild import Rebuilder
+from fileroom.recovery.replay import Replay
+from fileroom.retrieve.archive import Archive
+from fileroom.retrieve.cache import BlockCache
+from fileroom.retrieve.packed import PackedDataSets
+from fileroom.retrieve.packs import PackSource
+from fileroom.spool.reader import SpoolReader
+
+BEST_FIRST = (
+    CopyState.VERIFIED,
+    CopyState.REPLICATED,
+    CopyState.PENDING,
+    CopyState.SUSPECT,
+    CopyState.LOST,
+)
+
+
+def wired(parts: Parts) -> Node:
+    """The node of these parts."""
+    node = Node(parts)
+    node.coverage = Coverage(parts.ledger, parts.clock)
+    node.publishers = [
+        Publisher(parts.ledger, each, signing_seed=parts.keyring.ledger_signing_seed)
+        for each in parts.providers.values()
+    ]
+    spool = SpoolReader(parts.folder.spool, key=parts.keyring.spool_key)
+    packs = _packs(parts)
+    node.archive = Archive(catalog=parts.catalog, intake=parts.intake, packs=packs, spool=spool)
+    node.receiver = Receiver(
+        spool=parts.spool,
+        intake=parts.intake,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        partition=parts.settings.site.partition,
+    )
+    sorter = Sorter(catalog=parts.catalog, spool=spool, packed=PackedDataSets(parts.catalog, packs))
+    node.seal = _seal(parts, node, sorter)
+    _copying(parts, node)
+    node.evict = _evict(parts, packs)
+    node.replay = Replay(catalog=parts.catalog, ledger=parts.ledger)
+    node.rebuilder = _rebuilder(parts, node)
+    return node
+
+
+def _packs(parts: Parts) -> PackSource:
+    def copies(pack: int) -> list[str]:
+        found = sorted(parts.catalog.copies(pack), key=lambda each: BEST_FIRST.index(each.state))
+        return [each.provider for each in found]
+
+    cache = BlockCache(
+        parts.folder.cache, disk=parts.disk, size_bytes_max=parts.settings.cache.size_bytes
+    )
+    return PackSource(
+        packs_directory=parts.folder.packs,
+        study_key=parts.keyring.study_key,
+        copies=copies,
+        providers=parts.providers,
+        cache=cache,
+    )
+
+
+def _seal(parts: Parts, node: Node, sorter: Sorter) -> SealStage:
+    return SealStage(
+        Settings(
+            site=parts.settings.site.name,
+            node_id=parts.node_id,
+            quiet_s=parts.settings.seal.quiet_s,
+            target_size_bytes=parts.settings.seal.target_size_bytes,
+        ),
+        catalog=parts.catalog,
+        keyring=parts.keyring,
+        ledger=parts.ledger,
+        workshop=parts.workshop,
+        sorter=sorter,
+        clock=parts.clock,
+        busy=node.receiver.busy,
+        pressure=node.spool_pressure,
+    )
+
+
+def _copying(parts: Parts, node: Node) -> None:
+    """The stages from the local pack to COMMITTED."""
+    node.replicate = ReplicateStage(
+        catalog=parts.catalog,
+        keyring=parts.keyring,
+        ledger=parts.ledger,
+        providers=parts.providers,
+        packs_directory=parts.folder.packs,
+    )
+    node.verify = VerifyStage(
+        catalog=parts.catalog,
+        keyring=parts.keyring,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        providers=parts.providers,
+    )
+    node.commit = CommitStage(
+        catalog=parts.catalog,
+        ledger=parts.ledger,
+        rule=_rule(parts),
+        sites=parts.sites,
+    )
+
+
+def _rule(parts: Parts) -> placement.Rule:
+    return placement.Rule(copies_min=parts.settings.placement.copies_min)
+
+
+def _evict(parts: Parts, packs: PackSource) -> EvictStage:
+    return EvictStage(
+        catalog=parts.catalog,
+        ledger=parts.ledger,
+        spool=parts.spool,
+        disk=parts.disk,
+        clock=parts.clock,
+        packs_directory=parts.folder.packs,
+        node_id=parts.node_id,
+        local_size_bytes_max=parts.settings.local.packs_size_bytes,
+        reserve_bytes=parts.settings.spool.reserve_bytes,
+        rule=_rule(parts),
+        sites=parts.sites,
+        leaving=packs.forget,
+    )
+
+
+def _rebuilder(parts: Parts, node: Node) -> Rebuilder:
+    return Rebuilder(
+        catalog=parts.catalog,
+        keyring=parts.keyring,
+        spool=parts.spool,
+        packs_directory=parts.folder.packs,
+        keyring_directory=parts.folder.keyring,
+        providers=parts.providers,
+        adopter=Adopter(catalog=parts.catalog, clock=parts.clock, node_id=parts.node_id),
+        replay=node.replay,
+        disk=parts.disk,
+        node_id=parts.node_id,
+    )
