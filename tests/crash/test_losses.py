@@ -1,0 +1,203 @@
+"""Files of a data folder that are gone without anybody's decision: told, never passed over."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crash.test_node_crashes import FIRST, SECOND, Outcome, prepared, read, store
+from fileroom.cli.rebuilding import set_catalog_aside
+from fileroom.errors import IntegrityError, TransientError
+from fileroom.node.assemble import open_node
+from fileroom.node.config import Settings
+from nodes import settings_of
+from spool_parts import QuickDisk
+
+STOPPED_S = 30.0
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    folder = tmp_path / "data"
+    prepared(folder)
+    return settings_of(folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20))
+
+
+def opened(settings: Settings):
+    return open_node(settings, disk=QuickDisk(), in_process=True)
+
+
+def segments(settings: Settings, of: str) -> list[Path]:
+    return sorted((settings.data_directory / of).rglob("*.seg"))
+
+
+def cut_last_batch(settings: Settings) -> None:
+    """Let the ledger end one batch earlier."""
+    last = segments(settings, "ledger")[-1]
+    data = last.read_bytes()
+    end = data.rindex(b"FRLB")
+    last.write_bytes(data[:end] + bytes(len(data) - end))
+
+
+async def test_a_ledger_that_lost_its_end_stops_the_start_and_comes_back_from_the_provider(
+    settings,
+):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST, size_bytes=256)
+        await node.drain(STOPPED_S)
+    cut_last_batch(settings)
+    with pytest.raises(IntegrityError, match=r"holds (\d+) entries, and \d+ were durable"):
+        async with opened(settings):
+            pass
+    # The way that docs/operations.md tells.
+    site = settings.data_directory / "ledger" / settings.site.name
+    site.rename(settings.data_directory / "kept")
+    set_catalog_aside(settings)
+    async with opened(settings) as node:
+        assert node.parts.ledger.verify()
+        kinds = [each.kind for each in node.parts.ledger.records(0)]
+        assert kinds.index("stopped") < len(kinds) - 1, "what was published is there again"
+        await node.drain(STOPPED_S)
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data)
+
+
+async def test_a_ledger_whose_files_are_all_gone_comes_back_and_is_not_begun_anew(settings):
+    async with opened(settings) as node:
+        size = node.parts.ledger.size
+    for each in segments(settings, "ledger"):
+        each.unlink()
+    async with opened(settings) as node:
+        assert node.parts.ledger.size > size
+    for each in segments(settings, "ledger"):
+        each.unlink()
+    (provider,) = settings.providers_in_use.values()
+    shutil.rmtree(Path(provider.path) / "ledger")
+    with pytest.raises(IntegrityError, match="holds 0 entries"):
+        async with opened(settings):
+            pass
+
+
+async def test_a_restart_proves_that_all_is_there_that_was_told(settings):
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST, size_bytes=256)
+    async with opened(settings) as node:
+        assert node.catalog.applied_index() > 0
+        assert [each.kind for each in node.parts.ledger.records(node.catalog.applied_index())] == [
+            "started", "recovered",
+        ]  # fmt: skip
+
+
+async def test_an_acknowledged_instance_whose_segment_is_gone_is_told_and_others_go_on(
+    settings, tmp_path, caplog
+):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST, size_bytes=256)
+    (gone,) = segments(settings, "spool")
+    async with opened(settings) as node:
+        await store(node, outcome, SECOND, size_bytes=256)
+    shutil.move(gone, tmp_path / "elsewhere")
+    with caplog.at_level(logging.CRITICAL):
+        async with opened(settings) as node:
+            told = [each for each in caplog.messages if "is gone from the spool" in each]
+            assert len(told) == len(FIRST)
+            status = node.status()
+            assert status.set_aside.instances == len(FIRST)
+            assert any(each.startswith("3 received instances") for each in status.warnings)
+            await node.drain(STOPPED_S)  # what shares a series with the lost ones is sealed
+            for key in SECOND:
+                assert (await read(node, key)).endswith(outcome.acknowledged[key])
+    shutil.move(tmp_path / "elsewhere", gone)  # the disk that was not mounted, or a backup
+    async with opened(settings) as node:
+        assert node.status().set_aside.instances == 0
+        await node.drain(STOPPED_S)
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data)
+        assert "spool" not in " ".join(node.status().warnings)
+
+
+async def test_a_commit_frame_that_is_damaged_is_told_as_its_instance_is(settings, caplog):
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST, size_bytes=256)
+    (segment,) = segments(settings, "spool")
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"FRSC")
+    data[at + 64] ^= 1
+    segment.write_bytes(data)
+    with caplog.at_level(logging.CRITICAL):
+        async with opened(settings) as node:
+            assert [f"place 1:{at}" in each for each in caplog.messages] == [True]
+            assert node.status().set_aside.instances == 1
+            for key in FIRST[1:]:
+                await read(node, key)
+
+
+async def test_a_local_pack_that_nobody_evicted_is_told_and_one_that_was_is_not(settings, caplog):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST, size_bytes=256)
+        await node.drain(STOPPED_S)
+    for pack in (settings.data_directory / "packs").glob("*/*"):
+        pack.unlink()
+    async with opened(settings) as node:
+        assert "2 packs are gone from this node's disk" in " ".join(node.status().warnings)
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data), "from the provider"
+    caplog.clear()
+    with caplog.at_level(logging.CRITICAL):
+        async with opened(settings) as node:
+            assert "gone" not in " ".join(node.status().warnings)
+    assert caplog.messages == []
+
+
+async def test_an_eviction_that_the_catalog_forgot_is_found_in_the_ledger(settings, caplog):
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST, size_bytes=256)
+        await node.drain(STOPPED_S)
+    kept = settings.data_directory / "catalog.db"
+    before = kept.read_bytes()
+    async with opened(settings) as node:
+        assert await node.evict.round() > 0
+        await node.evict.round()
+    kept.write_bytes(before)  # a loss of power took the catalog's last transactions
+    with caplog.at_level(logging.CRITICAL):
+        async with opened(settings) as node:
+            assert [pack.local for pack in node.catalog.packs(limit=9)] == [False, False]
+            assert node.rebuilder.report.missing == 0
+            assert node.catalog.settled_count(1) == 0, "of a segment that was released"
+    assert caplog.messages == []
+
+
+async def test_a_rebuild_that_does_not_find_a_pack_says_so_until_it_does(settings, tmp_path):
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST, size_bytes=256)
+        await node.drain(STOPPED_S)
+        await node.evict.round()
+    (provider,) = settings.providers_in_use.values()
+    (pack, *_) = sorted(Path(provider.path).glob("packs/*/*"))
+    shutil.move(pack, tmp_path / "pack")
+    set_catalog_aside(settings)
+    async with opened(settings) as node:
+        (task,) = node.status().tasks
+        assert (task.kind, task.state) == ("rebuild", "FAILED")
+        assert "rebuild failed: packs unreadable: 0, not found: 1" in node.status().warnings
+    shutil.move(tmp_path / "pack", pack)
+    set_catalog_aside(settings)
+    async with opened(settings) as node:
+        (task,) = node.status().tasks
+        assert (task.state, task.percent, task.bytes_done) == ("DONE", 100, task.bytes_total)
+        assert "rebuild" not in " ".join(node.status().warnings)
+
+
+async def test_a_provider_that_cannot_be_asked_does_not_let_an_older_ledger_pass(settings):
+    async with opened(settings):
+        pass
+    shutil.rmtree(settings.data_directory / "ledger" / settings.site.name)
+    (provider,) = settings.providers_in_use.values()
+    Path(provider.path).rename(settings.data_directory / "away")
+    with pytest.raises(TransientError):
+        async with opened(settings):
+            pass

@@ -1,0 +1,190 @@
+"""A whole node, stopped before and after every durable step, in the ways that can turn out.
+
+One day of a node: instances arrive, are sealed, replicated, verified, committed, read, and
+evicted; a duplicate and a conflict come; the ledger is published. Whatever step is the last one,
+the next start serves every instance that was acknowledged, bit for bit, and brings it on to
+COMMITTED; with the catalog as it was, and with none.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from crash.crashing_disk import KILLED, Crash, CrashingDisk, Names, Survival, Unsynced, When
+from fileroom.disk import Disk
+from fileroom.keys.keyfile import KeyFile
+from fileroom.node.assemble import open_node
+from fileroom.node.config import Settings
+from fileroom.node.folder import make
+from fileroom.node.node import Node
+from fileroom.spool.record import Origin
+from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, uids
+from nodes import PASSPHRASE, settings_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+Key = tuple[int, int, int]
+ORIGIN = Origin("dimse", "SENDER", "127.0.0.1", "c0ffee")
+FIRST: list[Key] = [(1, 1, 1), (1, 1, 2), (1, 2, 1)]
+SECOND: list[Key] = [(1, 1, 3), (2, 1, 1)]
+LOST = Survival(Unsynced.DROPPED, Names.DROPPED)
+TORN = Survival(Unsynced.FIRST_HALF, Names.KEPT)
+STOPPED_S = 30.0
+Catalog = Literal["copy", "leave out"]
+
+
+@dataclass
+class Outcome:
+    """What the senders were told."""
+
+    acknowledged: dict[Key, bytes] = field(default_factory=dict)
+
+
+async def store(node: Node, outcome: Outcome, keys: list[Key], *, size_bytes: int) -> None:
+    conversation = node.receiver.conversation(ORIGIN)
+    for key in keys:
+        data = dataset(*key, size_bytes=size_bytes)
+        reception = conversation.begin(
+            sop_class_uid=CT_IMAGE_STORAGE,
+            sop_instance_uid=uids(*key)[2],
+            transfer_syntax_uid=EXPLICIT_LITTLE,
+        )
+        reception.write(data)
+        await reception.finish()
+        outcome.acknowledged.setdefault(key, data)
+    await conversation.close()
+
+
+async def a_day(settings: Settings, disk: Disk, outcome: Outcome) -> None:
+    async with open_node(settings, disk=disk, in_process=True) as node:
+        await store(node, outcome, FIRST, size_bytes=256)
+        await node.drain(STOPPED_S)
+        await store(node, outcome, [FIRST[0], *SECOND], size_bytes=256)
+        await store(node, outcome, [FIRST[1]], size_bytes=512)  # other bytes under a known UID
+        await read(node, FIRST[0])
+        await node.drain(STOPPED_S)
+        await node.evict.round()
+        await node.evict.round()
+        await read(node, FIRST[2])
+
+
+async def read(node: Node, key: Key) -> bytes:
+    study, series, instance = uids(*key)
+    (found,) = await node.archive.holdings(study, series, instance)
+    return await found.read(0, found.size_bytes)
+
+
+def prepared(folder: Path) -> Settings:
+    """A data folder with quick keys, made before the day begins."""
+    settings = settings_of(
+        folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
+    )
+    make(folder, KeyFile(PASSPHRASE, iterations=1), disk=Disk())
+    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    return settings
+
+
+def stopped_day(folder: Path, template: Path, *, crash_at: int | None, when: When) -> (
+    tuple[CrashingDisk, Outcome]
+):  # fmt: skip
+    shutil.copytree(template, folder)
+    settings = settings_of(
+        folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
+    )
+    disk, outcome = _disk(folder, crash_at, when), Outcome()
+    try:
+        asyncio.run(asyncio.wait_for(a_day(settings, disk, outcome), STOPPED_S))
+    except BaseException as error:
+        if not disk.crashed:
+            raise
+        del error
+    return disk, outcome
+
+
+def _disk(folder: Path, crash_at: int | None, when: When) -> CrashingDisk:
+    return CrashingDisk(folder, crash_at=crash_at, when=when, foreign="catalog*")
+
+
+async def next_start(folder: Path, outcome: Outcome) -> None:
+    settings = settings_of(
+        folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
+    )
+    async with open_node(settings, in_process=True) as node:
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data), f"{key} after the start"
+        await node.drain(STOPPED_S)
+        await node.evict.round()
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data), f"{key} after COMMITTED"
+
+
+def check(
+    scratch: Path, disk: CrashingDisk, outcome: Outcome, survival: Survival, catalog: Catalog
+) -> None:
+    target = scratch / "after"
+    shutil.rmtree(target, ignore_errors=True)
+    disk.materialise(target, survival, untracked=catalog)
+    (target / "passphrase").write_text(PASSPHRASE + "\n")
+    asyncio.run(next_start(target, outcome))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "data"
+    prepared(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def step_count(template: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    folder = tmp_path_factory.mktemp("whole") / "data"
+    disk, outcome = stopped_day(folder, template, crash_at=None, when="before")
+    assert len(outcome.acknowledged) == len(FIRST) + len(SECOND)
+    return len(disk.steps)
+
+
+def explore(
+    scratch: Path, template: Path, step_count: int, survivals: list[tuple[Survival, Catalog]], *,
+    every: int = 1,
+) -> int:  # fmt: skip
+    explored = 0
+    for step in range(0, step_count, every):
+        for when in ("before", "after"):
+            folder = scratch / "data"
+            shutil.rmtree(folder, ignore_errors=True)
+            disk, outcome = stopped_day(folder, template, crash_at=step, when=when)
+            for survival, catalog in survivals:
+                with failing_with(f"crash {when} step {step} ({disk.steps[-1]}), {survival}, "
+                                  f"catalog: {catalog}"):  # fmt: skip
+                    check(scratch, disk, outcome, survival, catalog)
+                explored += 1
+    return explored
+
+
+@contextlib.contextmanager
+def failing_with(place: str):
+    try:
+        yield
+    except (Exception, Crash) as error:
+        raise AssertionError(place) from error
+
+
+def test_a_killed_node_loses_nothing_that_it_acknowledged(tmp_path, template, step_count, capsys):
+    explored = explore(tmp_path, template, step_count, [(KILLED, "copy")])
+    with capsys.disabled():
+        print(f" [{explored} crash points of {step_count} steps]", end="")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("catalog", ["copy", "leave out"])
+def test_a_loss_of_power_loses_nothing_that_was_acknowledged(
+    catalog, tmp_path, template, step_count, capsys
+):
+    explored = explore(tmp_path, template, step_count, [(LOST, catalog), (TORN, catalog)])
+    with capsys.disabled():
+        print(f" [{explored} crash points of {step_count} steps]", end="")
