@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from fileroom.catalog.batch import Intake
+from fileroom.catalog.errors import SearchTooBroadError
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.query import MATCHABLE, Level, Search, SearchRow
 from fileroom.catalog.rows import Holdings, InstancePlace, PackRow, SpooledRow
@@ -73,6 +74,9 @@ class Archive:
 
         Conditions that the catalog does not keep are checked against each instance's own
         attributes; `limit` and `offset` count instances.
+
+        Raises:
+            SearchTooBroadError: more than 10,000 series would have to be looked into.
         """
         above = MATCHABLE[Level.SERIES]
         own = tuple(each for each in search.conditions if each.keyword not in above)
@@ -96,7 +100,8 @@ class Archive:
             )
         found: list[SearchRow] = []
         skipped = 0
-        for row in await self.search(wanted):
+        rows = await self.search(wanted)
+        for row in rows:
             study_uid = row.attributes["StudyInstanceUID"]
             series_uid = row.attributes["SeriesInstanceUID"]
             for instance in await self.holdings(study_uid, series_uid, one):
@@ -109,6 +114,9 @@ class Archive:
                 found.append(SearchRow(attributes, row.study, row.series))
                 if len(found) >= search.limit:
                     return found
+        if len(rows) >= SERIES_A_SEARCH:
+            # An answer that ended here would look whole.
+            raise SearchTooBroadError(f"{len(found)} instances in the first {len(rows)} series")
         return found
 
     async def _one(
