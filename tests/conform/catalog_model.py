@@ -86,6 +86,7 @@ class DictCatalog:
         self.instances: dict[bytes, InstancePlace] = {}
         self.further: dict[InstancePlace, bytes] = {}
         self.pack_rows: dict[int, PackRow] = {}
+        self.packs_made = 0
         self.copy_rows: dict[tuple[int, str], CopyRow] = {}
         self.key_copy_rows: dict[tuple[bytes, int, str], KeyCopyRow] = {}
         self.leases: dict[tuple[str, str], tuple[Lease, int]] = {}
@@ -257,7 +258,7 @@ class DictCatalog:
         check_pack_move(None, pack.state)
         self._fence(lease)
         known = [n for n, row in self.pack_rows.items() if row.sha256 == pack.sha256]
-        number = known[0] if known else len(self.pack_rows) + 1
+        number = known[0] if known else self.packs_made + 1
         if not known:
             if pack.study not in [s.study for s in self.all_series[pack.series - 1 :][:1]]:
                 raise NotInCatalogError("no series")
@@ -269,6 +270,7 @@ class DictCatalog:
             for each in conflicts:
                 self.further[InstancePlace(number, each.ordinal)] = each.uid_digest
             facts = {name: getattr(pack, name) for name in pack.__struct_fields__}
+            self.packs_made = number
             self.pack_rows[number] = PackRow(
                 number=number,
                 instance_count=len(members) + len(conflicts),
@@ -338,6 +340,18 @@ class DictCatalog:
         if self._pack(pack).state != from_:
             raise StateMovedError("moved")
         self.pack_rows[pack] = replaced(self._pack(pack), state=to)
+
+    def uid_digests(self, pack):
+        served = {each for each, place in self.instances.items() if place.pack == pack}
+        return served | {each for place, each in self.further.items() if place.pack == pack}
+
+    def forget_pack(self, pack, *, places):
+        self._pack(pack)
+        del self.pack_rows[pack]
+        self.instances = {d: at for d, at in self.instances.items() if at.pack != pack}
+        self.further = {at: d for at, d in self.further.items() if at.pack != pack}
+        self.copy_rows = {key: row for key, row in self.copy_rows.items() if key[0] != pack}
+        self.settled = {at: sha for at, sha in self.settled.items() if at not in set(places)}
 
     def evictable(self, limit):
         rows = self.pack_rows.values()

@@ -28,7 +28,7 @@ from fileroom.catalog.errors import (
 from fileroom.catalog.lifecycle import SEAL, CopyState, PackState, TaskState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.query import Level, Search
-from fileroom.catalog.rows import Located, Sealed, Tally, Task
+from fileroom.catalog.rows import Located, Sealed, SpoolPlace, Tally, Task
 from fileroom.clock import ManualClock
 from fileroom.dicom.match import parse
 from fileroom.dicom.uid import digest
@@ -130,6 +130,25 @@ class SpoolSuite:
         assert [row.place for row in taken] == [(1, 0), (1, 1)]
         assert taken[0].uid_digest == digest("1.9.0")
         assert len(catalog.spooled_of_series(due.series, bytes_max=1)) == 1
+
+    def test_a_forgotten_packs_instances_are_recorded_again_from_the_spool(self, catalog: Catalog):
+        rows = [spooled((1, n), f"1.9.{n}") for n in range(2)]
+        catalog.record_spooled(rows, node_id=NODE)
+        (lost,) = seal_all(catalog, "first")
+        catalog.set_copy(lost, "p", None, CopyState.PENDING)
+        digests = {digest("1.9.0"), digest("1.9.1")}
+        assert catalog.uid_digests(lost) == digests
+        catalog.record_spooled(rows, node_id=NODE)  # a replay: they lie in a pack
+        assert catalog.totals().received == Tally()
+        catalog.forget_pack(lost, places=[SpoolPlace(1, 0), SpoolPlace(1, 1)])
+        assert (catalog.existing(digests), catalog.copies(lost)) == ({}, [])
+        catalog.record_spooled(rows, node_id=NODE)
+        assert catalog.totals().received.instances == 2
+        (again,) = seal_all(catalog, "second")
+        assert again > lost
+        assert set(catalog.existing(digests)) == digests
+        with pytest.raises(NotInCatalogError):
+            catalog.forget_pack(lost, places=[])
 
     def test_an_unreadable_record_leaves_the_queue_and_keeps_its_segment(self, catalog: Catalog):
         catalog.record_spooled([spooled((1, 0), "1.9.1"), spooled((2, 0), "1.9.2")], node_id=NODE)

@@ -135,6 +135,24 @@ async def test_a_commit_frame_that_is_damaged_is_told_as_its_instance_is(setting
                 await read(node, key)
 
 
+async def test_a_pack_that_is_gone_before_its_first_copy_is_sealed_again_from_the_spool(settings):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST, size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 2
+        for pack in (settings.data_directory / "packs").glob("*/*"):
+            pack.unlink()
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 2
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data), "from the spool"
+        await node.drain(STOPPED_S)
+        await node.evict.round()
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data), "from the new pack"
+
+
 async def test_a_local_pack_that_nobody_evicted_is_told_and_one_that_was_is_not(settings, caplog):
     outcome = Outcome()
     async with opened(settings) as node:

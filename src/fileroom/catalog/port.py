@@ -30,6 +30,7 @@ from fileroom.catalog.rows import (
     SeriesPlace,
     SeriesToSeal,
     SpooledRow,
+    SpoolPlace,
     Task,
     Totals,
 )
@@ -189,6 +190,15 @@ class CatalogPacks(Protocol):
             StateMovedError: the pack is not in `from_` any more.
             NotInCatalogError: no such pack.
         """
+        ...
+
+    def uid_digests(self, pack: int) -> set[bytes]:
+        """Of all instances in a pack, also those that are not served from it."""
+        ...
+
+    def forget_pack(self, pack: int, *, places: Collection[SpoolPlace]) -> None:
+        """Drop a pack that lies nowhere, and let the spool records at `places`, which hold its
+        instances still, be recorded again. Raises NotInCatalogError."""
         ...
 
     def evictable(self, limit: int) -> list[PackRow]:

@@ -11,8 +11,9 @@ from fileroom.catalog.lifecycle import (
     check_copy_move,
     check_pack_move,
 )
-from fileroom.catalog.rows import CopyRow, KeyCopyRow, PackRow
+from fileroom.catalog.rows import CopyRow, KeyCopyRow, PackRow, SpoolPlace
 from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, SQLiteValue, only_int
+from fileroom.catalog.sqlite_intake import spool_id
 
 _json = msgspec.json.Encoder()
 
@@ -51,6 +52,18 @@ def pack_row(values: Row) -> PackRow:
     return PackRow(**named | converted)
 
 
+_UID_DIGESTS = """
+SELECT uid_digest FROM instance WHERE pack = ?1
+UNION SELECT uid_digest FROM conflict WHERE pack = ?1
+"""
+_FORGET_PACK = (
+    "DELETE FROM instance WHERE pack = ?",
+    "DELETE FROM conflict WHERE pack = ?",
+    "DELETE FROM copy WHERE pack = ?",
+    "DELETE FROM pack WHERE number = ?",
+)
+
+
 class SqlitePacks(SqliteStore):
     """The methods of `Catalog` about packs and copies."""
 
@@ -82,6 +95,20 @@ class SqlitePacks(SqliteStore):
             if not connection.changes():
                 _require_pack(connection, pack)
                 raise StateMovedError(f"pack {pack} is no longer {from_}")
+
+    def uid_digests(self, pack: int) -> set[bytes]:
+        with self._file.reading() as connection:
+            return {row[0] for row in connection.execute(_UID_DIGESTS, (pack,))}
+
+    def forget_pack(self, pack: int, *, places: Collection[SpoolPlace]) -> None:
+        listed = _json.encode([spool_id(*place) for place in places]).decode()
+        with self._file.writing() as connection:
+            _require_pack(connection, pack)
+            for statement in _FORGET_PACK:
+                connection.execute(statement, (pack,))
+            connection.execute(
+                "DELETE FROM settled WHERE id IN (SELECT value FROM json_each(?))", (listed,)
+            )
 
     def evictable(self, limit: int) -> list[PackRow]:
         with self._file.reading() as connection:

@@ -17,7 +17,8 @@ import msgspec
 from fileroom.catalog.errors import SegmentInUseError
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.port import Catalog
-from fileroom.catalog.rows import NewSpooled
+from fileroom.catalog.rows import NewSpooled, SpoolPlace
+from fileroom.dicom.uid import digest
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError
 from fileroom.keys.keyring import Keyring
@@ -32,6 +33,7 @@ CALL = Call(Lane.BACKFILL, "rebuild", "")
 KEY_OBJECT_BYTES_MAX = 1 << 20
 SPOOLED_A_BATCH = 256
 PACKS_A_PAGE = 1000
+HELD = (CopyState.REPLICATED, CopyState.VERIFIED, CopyState.SUSPECT)  # something may be there
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Report(msgspec.Struct, kw_only=True):
         adopted: packs that the catalog did not know.
         spooled: instances in the spool, all of them replayed.
         missing: packs whose local file was gone, and that nobody had decided to evict.
+        resealed: those of them that had no copy yet; their instances are in the spool still and
+            will be sealed again.
         lost: instances that the catalog has in the spool and the spool has not; set aside.
         found: instances that were set aside and are in the spool; taken up again.
         unreadable: packs that no place gave whole; they stay where they are.
@@ -52,6 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
     adopted: int = 0
     spooled: int = 0
     missing: int = 0
+    resealed: int = 0
     returned: int = 0
     lost: int = 0
     found: int = 0
@@ -163,6 +168,7 @@ class Rebuilder:
             known |= {each.sha256: (each.number, each.local, each.state) for each in page}
             after = page[-1].number
         here = {each.sha256: each for each in self._local_packs()}
+        lost: list[int] = []
         for sha256, (number, local, state) in known.items():
             if local and sha256 not in here:
                 self._catalog.set_local(number, False)
@@ -172,12 +178,38 @@ class Rebuilder:
             elif not local and sha256 in here:
                 self._catalog.set_local(number, True)
                 self.report.returned += 1
+            if sha256 not in here and state is PackState.SEALED:
+                lost.append(number)
+        self._seal_again(lost)
         unknown = {sha256: [each] for sha256, each in here.items() if sha256 not in known}
         for sha256 in self._by_age(unknown, None):
             pack = self._whole(unknown[sha256])
             if pack is not None:
                 self._adopter.adopt(pack)
                 self.report.adopted += 1
+
+    def _seal_again(self, lost: Sequence[int]) -> None:
+        """Forget packs that lie neither here nor at a provider, where the spool still has all
+        that was in them; the replay of the spool then records it as not sealed."""
+        wanted = {
+            number: self._catalog.uid_digests(number)
+            for number in lost
+            if not any(each.state in HELD for each in self._catalog.copies(number))
+        }
+        if not wanted:
+            return
+        digests = set().union(*wanted.values())
+        places: dict[bytes, list[SpoolPlace]] = {}
+        for each in self._spool.recovered():
+            uid_digest = digest(each.description.header.sop_instance_uid)
+            if uid_digest in digests:
+                places.setdefault(uid_digest, []).append(SpoolPlace(*each.place))
+        for number, held in wanted.items():
+            if held <= places.keys():
+                again = [place for each in held for place in places[each]]
+                self._catalog.forget_pack(number, places=again)
+                self.report.resealed += 1
+                log.warning("%d instances of pack %d are sealed again", len(held), number)
 
     def _local_packs(self) -> Iterator[FoundPack]:
         root = self._packs_directory.parent
