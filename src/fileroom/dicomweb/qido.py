@@ -16,6 +16,8 @@ from fileroom.dicomweb.qido_keys import IN_SEQUENCE, SEQUENCE, TAGS, Column, Fou
 from fileroom.dicomweb.refusals import Header, NotAcceptableError
 from fileroom.dicomweb.request import Request, Service
 
+CHANNEL = "qido"
+PURPOSE = "search"
 ONLINE = "ONLINE"
 CHARACTER_SET = msgspec.json.encode({"vr": "CS", "Value": ["ISO_IR 192"]})
 _ENCODER = msgspec.json.Encoder()
@@ -60,6 +62,11 @@ async def _search(service: Service, request: Request, found: Found) -> None:
         limit=query.limit + 1,
         offset=query.offset,
     )
+    # Attributes are read too: the search is on record before its first match leaves (invariant
+    # 11), under the study that it asks about, or under none where it asks about all.
+    record = await service.coverage.covers(
+        request.principal, study or "", purpose=PURPOSE, channel=CHANNEL
+    )
     if found is Found.INSTANCES:
         rows = await service.archive.search_instances(search)
     else:
@@ -77,6 +84,7 @@ async def _search(service: Service, request: Request, found: Found) -> None:
     warnings = list(query.warnings)
     if len(rows) > query.limit:
         warnings.append("There are additional results that can be requested")
+    record.count(bytes=len(body))
     await answer(request, 200, media_type, body, _warning_fields(request, warnings))
 
 

@@ -12,6 +12,7 @@ from fileroom.dicomweb.app import BASE
 from fileroom.dicomweb.qido_keys import Found, keyword_of
 from fileroom.dicomweb.refusals import BadRequestError
 from fileroom.dicomweb.request import Limits
+from fileroom.errors import TransientError
 
 # PS3.18 Table 10.6.1-5, typed from the standard.
 REQUIRED_KEYS = {
@@ -287,6 +288,25 @@ async def test_included_attributes_come_where_they_are_known():
     assert "00100021" not in more
     (everything,) = await rows(here, "/studies?includefield=all")
     assert "00081030" in everything
+
+
+async def test_a_search_is_recorded_under_the_study_it_asks_about_or_under_none():
+    here = holding(*slices(1))
+    await rows(here, "/studies?PatientID=1CT1")
+    await rows(here, "/studies/1.2.3/series")
+    assert here.coverage.asked == [
+        ("127.0.0.1", "", "search", "qido"),
+        ("127.0.0.1", "1.2.3", "search", "qido"),
+    ]
+    assert here.coverage.bytes > 0
+
+
+async def test_without_a_record_nothing_is_searched():
+    here = holding(*slices(1))
+    here.coverage.error = TransientError("the ledger cannot be written")
+    for target in ("/studies", "/series", "/studies/1.2.3/instances"):
+        assert (await call(here.app, "GET", BASE + target)).status == 503
+    assert here.archive.searches == []
 
 
 async def test_no_match_is_an_empty_list():
