@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from crash.test_node_crashes import FIRST, SECOND, Outcome, prepared, read, store
+from fileroom.catalog.lifecycle import SEAL
 from fileroom.cli.rebuilding import set_catalog_aside
 from fileroom.errors import IntegrityError, TransientError
 from fileroom.node.assemble import open_node
 from fileroom.node.config import Settings
+from instances import dataset, uids
 from nodes import settings_of
 from spool_parts import QuickDisk
 
@@ -219,3 +221,30 @@ async def test_a_provider_that_cannot_be_asked_does_not_let_an_older_ledger_pass
     with pytest.raises(TransientError):
         async with opened(settings):
             pass
+
+
+async def test_a_rebuild_serves_the_data_set_that_was_served_and_not_its_conflict(settings):
+    """The conflict lies in a pack whose other instance came before everything else."""
+    served, older = (1, 1, 1), (1, 2, 1)
+    outcome, other = Outcome(), Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, [older], size_bytes=256)
+        await node.parts.intake.settled()
+        (waits,) = node.catalog.series_to_seal(quiet_before_ns=1 << 62, target_bytes=1, limit=9)
+        held = node.catalog.lease(SEAL, str(waits.series), holder="another", ttl_s=60)
+        await store(node, outcome, [served], size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 1
+        node.catalog.release(held)
+        head = b"\x20\x00\x0e\x00UI" + len(uids(*served)[1]).to_bytes(2, "little")
+        ours, theirs = (head + uids(*key)[1].encode() for key in (served, older))
+        conflict = dataset(*served, size_bytes=512).replace(ours, theirs)
+        await store(node, other, [served], size_bytes=512, data=conflict)
+        await node.drain(STOPPED_S)
+        assert node.status().conflicts == 1
+        assert (await read(node, served)).endswith(outcome.acknowledged[served])
+    set_catalog_aside(settings)
+    async with opened(settings) as node:
+        assert node.rebuilder.report.adopted == 2
+        assert node.status().conflicts == 1
+        assert (await read(node, served)).endswith(outcome.acknowledged[served])

@@ -45,18 +45,21 @@ class Outcome:
     acknowledged: dict[Key, bytes] = field(default_factory=dict)
 
 
-async def store(node: Node, outcome: Outcome, keys: list[Key], *, size_bytes: int) -> None:
+async def store(
+    node: Node, outcome: Outcome, keys: list[Key], *, size_bytes: int, data: bytes = b""
+) -> None:
+    """Store instances as made, or with these bytes in place of the made ones."""
     conversation = node.receiver.conversation(ORIGIN)
     for key in keys:
-        data = dataset(*key, size_bytes=size_bytes)
+        sent = data or dataset(*key, size_bytes=size_bytes)
         reception = conversation.begin(
             sop_class_uid=CT_IMAGE_STORAGE,
             sop_instance_uid=uids(*key)[2],
             transfer_syntax_uid=EXPLICIT_LITTLE,
         )
-        reception.write(data)
+        reception.write(sent)
         await reception.finish()
-        outcome.acknowledged.setdefault(key, data)
+        outcome.acknowledged.setdefault(key, sent)
     await conversation.close()
 
 

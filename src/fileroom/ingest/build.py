@@ -36,10 +36,12 @@ class BuildJob(msgspec.Struct, frozen=True):
         places: (segment, offset) of the spool records, in any order; the pack holds them in
             reading order.
         sha256s: of the data set that each of them must hold.
+        conflicts: those of `places` that shall not be served.
     """
 
     places: tuple[tuple[int, int], ...]
     sha256s: tuple[bytes, ...]
+    conflicts: frozenset[tuple[int, int]]
     subject: Subject
     study_key_id: bytes
     study_key: bytes
@@ -123,10 +125,11 @@ class Builder:
         for instance in opened:
             if writer.full:
                 break
-            self._add(writer, instance)
+            conflict = tuple(instance.record.place) in job.conflicts
+            self._add(writer, instance, conflict=conflict)
         return writer.finish()
 
-    def _add(self, writer: PackWriter, instance: SpooledInstance) -> None:
+    def _add(self, writer: PackWriter, instance: SpooledInstance, *, conflict: bool) -> None:
         record = instance.record
         header = record.description.header
         head = part10.write_header(
@@ -140,10 +143,12 @@ class Builder:
             body=instance.chunks,
             body_size_bytes=record.size_bytes,
             crc32=None,
-            entry=self._entry(instance, dataset_offset=len(head)),
+            entry=self._entry(instance, dataset_offset=len(head), conflict=conflict),
         )
 
-    def _entry(self, instance: SpooledInstance, *, dataset_offset: int) -> metadata.Entry:
+    def _entry(
+        self, instance: SpooledInstance, *, dataset_offset: int, conflict: bool
+    ) -> metadata.Entry:
         record = instance.record
         description = record.description
         transfer_syntax_uid = description.transfer_syntax_uid
@@ -158,6 +163,7 @@ class Builder:
             stored_sha256=record.sha256.hex(),
             transform=None,
             preamble=description.preamble,
+            conflict=conflict,
             received_at=metadata.timestamp(description.received_at_ns),
             received_from=metadata.ReceivedFrom(
                 channel=origin.channel,

@@ -179,6 +179,9 @@ class SealStage:
         job = BuildJob(
             places=tuple((*row.place,) for row in sorted_.kept),
             sha256s=tuple(row.sha256 for row in sorted_.kept),
+            conflicts=frozenset(
+                (*row.place,) for row in sorted_.kept if row.id in sorted_.conflicts
+            ),
             subject=Subject(
                 site=self._settings.site,
                 partition=series.partition,

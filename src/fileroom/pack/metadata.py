@@ -70,6 +70,7 @@ class _Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     stored_sha256: str
     transform: Transform | None
     preamble: bytes = b""
+    conflict: bool = False
     received_at: str
     received_from: ReceivedFrom
 
@@ -78,7 +79,8 @@ class Entry(_Facts, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What the writer is told about an instance. Digests are hexadecimal.
 
     `dicom_json` is the DICOM JSON object's bytes, or `NULL`; `frames` count from the start of the
-    DICOM file; `received_at` is made by `timestamp`.
+    DICOM file; `received_at` is made by `timestamp`; a `conflict` is kept and not served, because
+    another data set held its SOP Instance UID first.
     """
 
     frames: Frames

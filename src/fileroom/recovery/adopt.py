@@ -117,7 +117,11 @@ class Adopter:
     def _sorted(
         self, instances: Sequence[Instance], waiting: dict[tuple[bytes, bytes], SpooledRow]
     ) -> tuple[list[Sealed], list[Sealed]]:
-        """Members that are served, and conflicts with what came before them (invariant 8)."""
+        """Members that are served, and conflicts with what came before them (invariant 8).
+
+        What was decided at sealing stands in the metadata, so that a rebuild never serves the
+        other one of two.
+        """
         digests = [digest(each.sop_instance_uid) for each in instances]
         taken = set(self._catalog.existing(set(digests)))
         members: list[Sealed] = []
@@ -128,8 +132,11 @@ class Adopter:
             original = bytes.fromhex(instances[ordinal].original_sha256)
             row = waiting.get((uid_digest, original))
             sealed = Sealed(row.id if row else None, uid_digest, ordinal)
-            (conflicts if uid_digest in taken else members).append(sealed)
-            taken.add(uid_digest)
+            if instances[ordinal].conflict or uid_digest in taken:
+                conflicts.append(sealed)
+            else:
+                members.append(sealed)
+                taken.add(uid_digest)
         return members, conflicts
 
 
