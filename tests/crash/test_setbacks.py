@@ -231,8 +231,45 @@ async def test_all_packs_go_to_one_provider_while_the_other_is_away(data, monkey
         assert len(list((data.parent / "a" / "packs").glob("*/*"))) == 5
 
 
-async def test_a_spoiled_site_key_at_one_provider_keeps_no_pack_from_the_other(data):
+async def test_a_provider_that_is_away_gets_its_copies_later_and_holds_up_no_commit(data):
+    settings = settings_with(data, "a", "b", local__packs_size_bytes="0")
+    async with opened(settings):
+        pass
+    (data.parent / "b").rename(data.parent / "away")
+    async with opened(settings) as node:
+        acknowledged = await committed(node, ONE)
+        for _ in range(2):
+            await node.evict.round()
+        assert local_packs(data), "the copy that b is owed can be made from no other place"
+    (data.parent / "away").rename(data.parent / "b")
+    async with opened(settings) as node:
+        await tried(node.replicate)
+        await tried(node.verify)
+        copies = {each.provider: each.state for each in node.catalog.copies(1)}
+        assert copies == {"a": CopyState.VERIFIED, "b": CopyState.VERIFIED}
+        assert node.catalog.packs(limit=9)[0].state is PackState.COMMITTED
+        await evicted(node, data)
+        assert (await read(node, ONE)).endswith(acknowledged[ONE])
+
+
+async def test_a_late_copy_that_is_not_what_was_put_makes_a_committed_pack_at_risk(data):
     settings = settings_with(data, "a", "b")
+    async with opened(settings):
+        pass
+    (data.parent / "b").rename(data.parent / "away")
+    async with opened(settings) as node:
+        await committed(node, ONE)
+    (data.parent / "away").rename(data.parent / "b")
+    async with opened(settings) as node:
+        await tried(node.replicate, rounds=1)
+        (late,) = (data.parent / "b" / "packs").glob("*/*")
+        spoil(late)
+        await tried(node.verify, rounds=1)
+        assert node.catalog.packs(limit=9)[0].state is PackState.AT_RISK
+
+
+async def test_a_spoiled_site_key_at_one_provider_keeps_no_pack_from_the_other(data):
+    settings = settings_with(data, "a", "b", placement__copies_min="2")
     async with opened(settings) as node:
         await node.replicate.round()
     for each in (data.parent / "a" / "keyring" / "site").iterdir():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fileroom.audit import event
-from fileroom.catalog.lifecycle import PackState
+from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import PackRow
 from fileroom.clock import Clock
@@ -148,6 +148,8 @@ class EvictStage:
             path = local_path(self._packs_directory, pack.study_key_id, pack.sha256)
             await asyncio.to_thread(self._disk.unlink, path)
             evicted += 1
+        if evicted < len(chosen):
+            log.warning("%d packs stay on this disk for their copies", len(chosen) - evicted)
         return evicted
 
     async def _may_go(self, pack: PackRow) -> bool:
@@ -155,10 +157,21 @@ class EvictStage:
         decided = await asyncio.to_thread(
             placed, self._catalog, pack, rule=self._rule, sites=self._sites
         )
-        if not decided.committed:
-            self._kept.add(pack.number)
-            log.error("pack %d stays on this disk: %s", pack.number, decided.reason)
-        return decided.committed
+        copies = await asyncio.to_thread(self._catalog.copies, pack.number)
+        owed = [
+            each.provider
+            for each in copies
+            if each.state is CopyState.PENDING and each.provider in self._sites
+        ]
+        if decided.committed and not owed:
+            return True
+        self._kept.add(pack.number)
+        if owed:
+            reason = f"{len(owed)} providers are still owed their copy of it"
+        else:
+            reason = decided.reason
+        log.debug("pack %d stays on this disk: %s", pack.number, reason)
+        return False
 
     async def _decide(self, decided: event.Event) -> None:
         """Append a decision; it holds once the ledger has it."""

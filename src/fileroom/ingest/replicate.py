@@ -38,6 +38,8 @@ class ReplicateStage:
 
     Args:
         providers: by name, those that new packs go to.
+        copies_min: with so many copies a pack moves on; the other providers get theirs when they
+            can be reached.
     """
 
     def __init__(
@@ -48,17 +50,19 @@ class ReplicateStage:
         ledger: Ledger,
         providers: Mapping[str, Provider],
         packs_directory: Path,
+        copies_min: int,
     ) -> None:
         self._catalog = catalog
         self._keyring = keyring
         self._ledger = ledger
         self._providers = providers
         self._packs_directory = packs_directory
+        self._copies_min = copies_min
         self._site_at: set[str] = set()  # providers that hold the wrapped site key
         self._away: set[str] = set()  # providers that failed in this round
 
     async def round(self) -> int:
-        """Replicate a batch of sealed packs and return how many copies were made and packs moved.
+        """Replicate a batch of packs and return how many copies were made, or packs moved without.
 
         A provider that is away is asked once a round, and holds up no other one.
         """
@@ -76,39 +80,67 @@ class ReplicateStage:
         for pack in packs:
             done += await self._pack(pack)
             if done >= PACKS_A_ROUND:
-                break
+                return done
+        for provider in self._providers.values():
+            done += await self._behind(provider)
         return done
 
     async def _pack(self, pack: PackRow) -> int:
         copies = await asyncio.to_thread(self._catalog.copies, pack.number)
         states = {copy.provider: copy.state for copy in copies}
-        done, everywhere = 0, True
+        done, there = 0, 0
         for name, provider in self._providers.items():
             if states.get(name) in (CopyState.REPLICATED, CopyState.VERIFIED):
+                there += 1
                 continue
+            if states.get(name) is None:
+                # What is owed stands in the catalog before the pack may move on without it.
+                await self._move(pack, provider, None, CopyState.PENDING)
             if name in self._away:
-                everywhere = False
                 continue
             try:
                 await self._key(pack.study_key_id, provider)
-                await self._copy(pack, provider, states.get(name))
-                done += 1
+                await self._copy(pack, provider, states.get(name) or CopyState.PENDING)
+                done, there = done + 1, there + 1
             except (TransientError, UncertainError) as error:
                 log.warning("pack %d waits for provider %s: %s", pack.number, name, error)
                 self._away.add(name)
-                everywhere = False
             except (IntegrityError, RefusedError) as error:
                 log.critical("pack %d cannot go to provider %s: %s", pack.number, name, error)
                 await self._fail(pack, provider)
                 return 1
-        if not everywhere:
+        if there < self._copies_min:
             return done
         # Commit point of REPLICATED. A crash before it repeats the round; every put is of a name
         # that says its content, so a repeated one finds the object there.
         await asyncio.to_thread(
             self._catalog.set_pack_state, pack.number, PackState.SEALED, PackState.REPLICATED
         )
-        return done + 1
+        return done or 1
+
+    async def _behind(self, provider: Provider) -> int:
+        """Bring a provider the copies that packs have moved on without."""
+        owed = await asyncio.to_thread(
+            self._catalog.unverified_copies,
+            provider.name,
+            CopyState.PENDING,
+            limit=PACKS_LOOKED_AT,
+        )
+        numbers = [each.pack for each in owed]
+        packs = await asyncio.to_thread(self._catalog.packs, numbers=numbers, limit=len(numbers))
+        done = 0
+        for pack in packs:
+            if provider.name in self._away or done >= PACKS_A_ROUND:
+                break
+            if pack.state not in (PackState.SEALED, PackState.AT_RISK) and pack.local:
+                try:
+                    await self._key(pack.study_key_id, provider)
+                    await self._copy(pack, provider, CopyState.PENDING)
+                    done += 1
+                except FileroomError as error:
+                    log.warning("pack %d waits for %s: %s", pack.number, provider.name, error)
+                    self._away.add(provider.name)
+        return done
 
     async def _site(self, provider: Provider) -> None:
         """Put the wrapped site key: the bucket and a passphrase must be enough to open it."""
@@ -147,12 +179,10 @@ class ReplicateStage:
                 CopyState.REPLICATED,
             )
 
-    async def _copy(self, pack: PackRow, provider: Provider, state: CopyState | None) -> None:
+    async def _copy(self, pack: PackRow, provider: Provider, state: CopyState) -> None:
         name = object_name(pack.study_key_id, pack.sha256)
         path = local_path(self._packs_directory, pack.study_key_id, pack.sha256)
-        if state is None:
-            await self._move(pack, provider, None, CopyState.PENDING)
-        elif state in (CopyState.SUSPECT, CopyState.LOST):
+        if state in (CopyState.SUSPECT, CopyState.LOST):
             await self._move(pack, provider, state, CopyState.PENDING)
         call = Call(Lane.NEW, PURPOSE, pack.study_key_id.hex())
         await put(provider, name, path, sha256=pack.sha256, size_bytes=pack.size_bytes, call=call)

@@ -54,7 +54,40 @@ class VerifyStage:
         for pack in packs:
             done += await self._pack(pack)
             if done >= PACKS_A_ROUND:
+                return done
+        for provider in self._providers.values():
+            done += await self._behind(provider)
+        return done
+
+    async def _behind(self, provider: Provider) -> int:
+        """Verify copies that came when their pack had moved on already."""
+        waiting = await asyncio.to_thread(
+            self._catalog.unverified_copies,
+            provider.name,
+            CopyState.REPLICATED,
+            limit=PACKS_LOOKED_AT,
+        )
+        numbers = [each.pack for each in waiting]
+        packs = await asyncio.to_thread(self._catalog.packs, numbers=numbers, limit=len(numbers))
+        done = 0
+        for pack in packs:
+            if provider.name in self._away or done >= PACKS_A_ROUND:
                 break
+            if pack.state not in (PackState.VERIFIED, PackState.COMMITTED):
+                continue
+            try:
+                await self._key(pack.study_key_id, provider)
+                await self._copy(pack, provider)
+            except (TransientError, UncertainError) as error:
+                log.warning("pack %d waits for %s: %s", pack.number, provider.name, error)
+                self._away.add(provider.name)
+                continue
+            except (IntegrityError, RefusedError) as error:
+                log.critical("pack %d at %s: %s", pack.number, provider.name, error)
+                await asyncio.to_thread(
+                    self._catalog.set_pack_state, pack.number, pack.state, PackState.AT_RISK
+                )
+            done += 1
         return done
 
     async def _pack(self, pack: PackRow) -> int:

@@ -101,6 +101,7 @@ def _copying(parts: Parts, node: Node) -> None:
         ledger=parts.ledger,
         providers=parts.providers,
         packs_directory=parts.folder.packs,
+        copies_min=parts.settings.placement.copies_min,
     )
     node.verify = VerifyStage(
         catalog=parts.catalog,
