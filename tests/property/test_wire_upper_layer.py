@@ -22,8 +22,10 @@ from wire_talk import LENGTH_BYTES_MAX, acceptor, data_pdu, events
 
 OFFER = negotiation.Offer(
     is_storable=lambda _: True,
-    verification=True,
+    others={},
+    extended={},
     storage=True,
+    retrieval=False,
     max_length_bytes=LENGTH_BYTES_MAX,
     operations_max=2,
     implementation_class_uid="1.2.4",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
+from typing import NamedTuple
 
 from fileroom.wire.event import MessageFragment
 from fileroom.wire.item import AbortReason, MalformedPduError
@@ -51,6 +52,12 @@ COMMAND_ELEMENTS: dict[int, tuple[str, str]] = {
 ELEMENT_NUMBERS = {keyword: number for number, (keyword, _) in COMMAND_ELEMENTS.items()}
 
 Value = int | str | tuple[int, ...]
+
+# Responses name as affected what DIMSE-N requests name as requested (PS3.7 §10.3.5.2).
+AFFECTED = {
+    "AffectedSOPClassUID": "RequestedSOPClassUID",
+    "AffectedSOPInstanceUID": "RequestedSOPInstanceUID",
+}
 
 
 class CommandField(IntEnum):
@@ -146,22 +153,35 @@ def encode_command(elements: Mapping[str, Value | None]) -> bytes:
     return _element(0x0000, len(body)) + body
 
 
-def response(request: Command, status: int, *, comment: str = "") -> bytes:
-    """The command set that answers a C-ECHO or C-STORE request (PS3.7 §9.3.1.2, §9.3.5.2).
+def response(
+    request: Command,
+    status: int,
+    *,
+    comment: str = "",
+    elements: Mapping[str, Value | None] | None = None,
+    has_data_set: bool = False,
+) -> bytes:
+    """The command set that answers a request (PS3.7 §9.3, §10.3).
 
     Args:
-        comment: for a failure, why; cut to 64 characters of ASCII. Never a patient's value.
+        comment: for a failure or a warning, why; cut to 64 characters of ASCII. Never a
+            patient's value.
+        elements: what this service's responses hold beside the elements that all have.
     """
     text = comment.encode("ascii", "replace")[:ERROR_COMMENT_LENGTH_MAX].decode()
+    named = {
+        affected: request.text(affected) or request.text(requested) or None
+        for affected, requested in AFFECTED.items()
+    }
     return encode_command(
         {
-            "AffectedSOPClassUID": request.text("AffectedSOPClassUID") or None,
+            **named,
             "CommandField": request.field | RESPONSE,
             "MessageIDBeingRespondedTo": request.number("MessageID", 0),
-            "CommandDataSetType": NO_DATA_SET,
+            "CommandDataSetType": DATA_SET if has_data_set else NO_DATA_SET,
             "Status": status,
             "ErrorComment": text.replace("\\", "/").strip() or None if status else None,
-            "AffectedSOPInstanceUID": request.text("AffectedSOPInstanceUID") or None,
+            **(elements or {}),
         }
     )
 
@@ -178,18 +198,36 @@ def echo_request(message_id: int) -> bytes:
     )
 
 
+class MoveOriginator(NamedTuple):
+    """Who asked that an instance be sent elsewhere: the AE title and Message ID of a C-MOVE."""
+
+    ae_title: str
+    message_id: int
+
+
+def store_elements(
+    *,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    priority: int = 0,
+    originator: MoveOriginator | None = None,
+) -> dict[str, Value | None]:
+    """The elements of a C-STORE-RQ but its Message ID (PS3.7 §9.3.1.1); the data set follows."""
+    return {
+        "AffectedSOPClassUID": sop_class_uid,
+        "CommandField": CommandField.C_STORE_RQ,
+        "Priority": priority,
+        "CommandDataSetType": DATA_SET,
+        "AffectedSOPInstanceUID": sop_instance_uid,
+        "MoveOriginatorApplicationEntityTitle": originator and originator.ae_title,
+        "MoveOriginatorMessageID": originator and originator.message_id,
+    }
+
+
 def store_request(message_id: int, *, sop_class_uid: str, sop_instance_uid: str) -> bytes:
     """C-STORE-RQ of medium priority (PS3.7 §9.3.1.1); the data set follows it."""
-    return encode_command(
-        {
-            "AffectedSOPClassUID": sop_class_uid,
-            "CommandField": CommandField.C_STORE_RQ,
-            "MessageID": message_id,
-            "Priority": 0,
-            "CommandDataSetType": DATA_SET,
-            "AffectedSOPInstanceUID": sop_instance_uid,
-        }
-    )
+    named = store_elements(sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid)
+    return encode_command({**named, "MessageID": message_id})
 
 
 class MessageReader:

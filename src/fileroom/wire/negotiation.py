@@ -2,13 +2,14 @@
 
 The archive keeps what it is sent in the form it is sent in, so nothing is gained by steering the
 peer: of the transfer syntaxes of a context the first that can be kept is taken, the requestor's
-own order of preference.
+own order of preference. Where instances may be sent to the peer (C-GET) an uncompressed one goes
+before it: what we can decode can be sent in it, whatever it is stored in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fileroom.wire import transfer_syntax
+from fileroom.wire import sop_class, transfer_syntax
 from fileroom.wire.pdu import (
     AnsweredContext,
     AssociateAccept,
@@ -23,7 +24,6 @@ from fileroom.wire.user_information import (
     UserInformation,
 )
 
-VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 §A.4
 STORAGE_SERVICE_CLASS = "1.2.840.10008.4.2"  # PS3.6 §A
 # Level 2 (full) storage, digital signatures kept bit for bit (level 3), no element ever coerced
 # (PS3.4 §B.3.1).
@@ -36,15 +36,22 @@ class Offer:
 
     Attributes:
         is_storable: whether a SOP class is one of the Storage Service Class.
-        verification, storage: which services the requestor may use; contexts of the other are
-            refused by the user.
+        storage: whether the requestor may send us instances.
+        retrieval: whether it may have instances sent to it in this association (C-GET), for
+            which it takes the SCP role (PS3.4 §C.4.3).
+        others: for the SOP classes of every other service that we have, whether it may use it;
+            contexts of those that it may not are refused by the user.
+        extended: for SOP classes among those, the extended behaviour that we have, a byte each: 0
+            or 1 (PS3.4 §C.5.1.1).
         max_length_bytes: largest P-DATA-TF variable field we take.
         operations_max: most operations that may be outstanding at once.
     """
 
     is_storable: Callable[[str], bool]
-    verification: bool
     storage: bool
+    retrieval: bool
+    others: Mapping[str, bool]
+    extended: Mapping[str, bytes]
     max_length_bytes: int
     operations_max: int
     implementation_class_uid: str
@@ -83,16 +90,16 @@ def answer(request: AssociateRequest, offer: Offer) -> AssociateAccept:
         implementation_class_uid=offer.implementation_class_uid,
         implementation_version_name=offer.implementation_version_name,
         async_operations=_window(request.user.async_operations, offer.operations_max),
-        # We take the SCP role in every service, and no other yet (PS3.7 §D.3.3.4).
         roles=tuple(
-            RoleSelection(uid, scu=True, scp=False)
-            for uid, role in roles.items()
-            if uid in accepted and role.scu
+            _role(role, offer, is_storable(uid)) for uid, role in roles.items() if uid in accepted
         ),
         extended=tuple(
-            SopClassExtended(uid, STORAGE_EXTENDED)
-            for uid in dict.fromkeys(each.sop_class_uid for each in request.user.extended)
-            if uid in accepted and is_storable(uid)
+            SopClassExtended(uid, agreed)
+            for uid, asked in {
+                each.sop_class_uid: each.information for each in request.user.extended
+            }.items()
+            if uid in accepted
+            and (agreed := _extended(asked, offer.extended.get(uid, b""), is_storable(uid)))
         ),
     )
     return AssociateAccept(tuple(contexts), user, titles=request.titles)
@@ -111,18 +118,50 @@ def _result(
     role: RoleSelection | None,
 ) -> ContextResult | str:
     """The transfer syntax to use, or why there is none (PS3.8 §9.3.3.2, Table 9-18)."""
-    if context.abstract_syntax == VERIFICATION:
-        allowed, known = offer.verification, transfer_syntax.UNCOMPRESSED
-    elif is_storable(context.abstract_syntax):
-        allowed, known = offer.storage, transfer_syntax.STORABLE
-    else:
+    may = offer.others.get(context.abstract_syntax)
+    storable = may is None and is_storable(context.abstract_syntax)
+    if may is None and not storable:
         return ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
-    if not allowed or (role is not None and not role.scu):
+    if role is None:  # the requestor is SCU (PS3.7 §D.3.3.4)
+        role = RoleSelection(context.abstract_syntax, scu=True, scp=False)
+    agreed = _role(role, offer, storable)
+    if not (agreed.scu or agreed.scp):
         return ContextResult.USER_REJECTION
-    for uid in context.transfer_syntaxes:
+    known = transfer_syntax.STORABLE if storable else transfer_syntax.UNCOMPRESSED
+    for uid in _in_order(context, agreed):
         if uid in known:
             return uid
     return ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+
+def _in_order(context: ProposedContext, agreed: RoleSelection) -> list[str]:
+    """The proposed transfer syntaxes, the one to take before the others first."""
+    proposed = list(context.transfer_syntaxes)
+    if not agreed.scp or context.abstract_syntax in sop_class.VIDEO:
+        return proposed  # of a video nobody can make anything else
+    plain = transfer_syntax.SENT_WHATEVER_IS_STORED
+    first = [uid for uid in plain if uid in proposed]
+    rest = [uid for uid in proposed if uid not in plain]
+    # It is never sent (retrieve.transcode), so nothing could be.
+    if not agreed.scu:
+        rest = [uid for uid in rest if uid != transfer_syntax.EXPLICIT_BIG_ENDIAN]
+    return first + rest
+
+
+def _role(asked: RoleSelection, offer: Offer, storable: bool) -> RoleSelection:
+    """Which of the roles that the requestor wants it may take (PS3.7 §D.3.3.4)."""
+    uid = asked.sop_class_uid
+    if not storable:
+        return RoleSelection(uid, scu=asked.scu and offer.others[uid], scp=False)
+    return RoleSelection(uid, scu=asked.scu and offer.storage, scp=asked.scp and offer.retrieval)
+
+
+def _extended(asked: bytes, ours: bytes, storable: bool) -> bytes:
+    """Of the extended behaviour that is asked for, byte by byte, what we have too (PS3.7
+    §D.3.3.5); bytes of later editions than ours are not answered."""
+    if storable:
+        return STORAGE_EXTENDED
+    return bytes(each == has == 1 for each, has in zip(asked, ours, strict=False))
 
 
 def _window(asked: AsyncOperations | None, operations_max: int) -> AsyncOperations | None:

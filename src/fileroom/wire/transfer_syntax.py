@@ -12,6 +12,9 @@ EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 UNCOMPRESSED = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN})
 
+SENT_WHATEVER_IS_STORED = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
+"""What instances are transcoded to, the better one first."""
+
 _ENCAPSULATED_ROOT = "1.2.840.10008.1.2."
 _ENCAPSULATED = (
     "1.98",  # Encapsulated Uncompressed Explicit VR Little Endian

@@ -36,8 +36,8 @@ from fileroom.wire.state_machine import StateError, StateMachine
 from fileroom.wire.state_table import MAY_SEND_DATA, State, Trigger
 from fileroom.wire.user_information import MAX_LENGTH_UNSAID_BYTES, UserInformation
 
-# The standard lets the peers bound P-DATA-TF only (PS3.8 §D.1); a request to associate may
-# announce 4 GiB. 128 contexts of every known transfer syntax are about 200 KB.
+# A request to associate may announce 4 GiB, since peers bound P-DATA-TF only (PS3.8 §D.1). 128
+# contexts of every known transfer syntax are about 200 KB.
 ASSOCIATE_LENGTH_BYTES_MAX = 1 << 20
 ANNOUNCED_LENGTH_BYTES_MIN = 4096
 ROOM_BYTES_MIN = 64 * 1024  # a read of an established association gets at least this much
@@ -56,8 +56,7 @@ class Association:
     whatever length the peer announced; what `data_to_send` gave is not held.
 
     Attributes:
-        request: the A-ASSOCIATE-RQ, once there is one.
-        answer: the A-ASSOCIATE-AC, once there is one.
+        request, answer: the A-ASSOCIATE-RQ and -AC, once there is one.
         contexts: the accepted presentation contexts by ID, once established.
     """
 
@@ -201,7 +200,7 @@ class Association:
     def send_message(
         self, context_id: int, command: bytes, dataset: Iterable[Buffer] | None = None
     ) -> None:
-        """Queue a message for `data_to_send`. For a large data set use `message_pdus`."""
+        """Queue a message for `data_to_send`; for a large data set see `message_pdus`."""
         self._machine.outgoing.extend(self.message_pdus(context_id, command, dataset))
 
     def message_pdus(
@@ -219,16 +218,23 @@ class Association:
         parts: list[tuple[bool, Iterable[Buffer]]] = [(True, (command,))]
         if dataset is not None:
             parts.append((False, dataset))
+        most = self._send_length_bytes_max
         for is_command, pieces in parts:
             for data in presentation.data_pdus(
-                context_id,
-                pieces,
-                is_command=is_command,
-                length_bytes_max=self._send_length_bytes_max,
+                context_id, pieces, is_command=is_command, length_bytes_max=most
             ):
                 if not self.may_send_data:
                     raise StateError(f"no data can be sent in Sta{self.state:d}")
                 yield data
+
+    def queue(self, data: bytes) -> None:
+        """Queue a PDU of `message_pdus` or `data_cutter` for `data_to_send`."""
+        self._machine.outgoing.append(data)
+
+    def data_cutter(self, context_id: int) -> presentation.DataCutter:
+        """Cuts a data set that is read as it is sent."""
+        most = self._send_length_bytes_max
+        return presentation.DataCutter(context_id, is_command=False, length_bytes_max=most)
 
     def release(self) -> None:
         """Ask the peer to end the association in order. Data may still come."""

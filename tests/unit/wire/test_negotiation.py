@@ -7,8 +7,9 @@ from pydicom._uid_dict import UID_dictionary
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from fileroom.wire import pdu, transfer_syntax
-from fileroom.wire.negotiation import VERIFICATION, Offer, answer, operations_max
+from fileroom.wire.negotiation import Offer, answer, operations_max
 from fileroom.wire.pdu import ContextResult, ProposedContext
+from fileroom.wire.sop_class import STUDY_ROOT_FIND, VERIFICATION
 from fileroom.wire.user_information import (
     AsyncOperations,
     RoleSelection,
@@ -23,8 +24,10 @@ JPEG = "1.2.840.10008.1.2.4.50"
 PRIVATE = "1.2.999.1"
 OFFER = Offer(
     is_storable=lambda uid: uid.startswith("1.2.840.10008.5.1.4.1.1."),
-    verification=True,
+    others={VERIFICATION: True, STUDY_ROOT_FIND: True},
+    extended={STUDY_ROOT_FIND: bytes([1, 0, 1])},
     storage=True,
+    retrieval=False,
     max_length_bytes=131072,
     operations_max=4,
     implementation_class_uid="2.25.1",
@@ -69,7 +72,7 @@ def test_what_cannot_be_taken_is_refused_with_its_reason():
         (VERIFICATION, JPEG),
         (CT, "1.2.840.113619.5.2"),
         (CT,),
-        ("1.2.840.10008.5.1.4.1.2.2.1", IMPLICIT),  # query: not offered yet
+        ("1.2.840.10008.5.1.4.31", IMPLICIT),  # Modality Worklist: not offered
         ("", IMPLICIT),
     ) == [
         IMPLICIT,
@@ -150,6 +153,25 @@ def test_storage_says_that_it_keeps_every_element_as_it_came():
     )
     answered = contexts((CT, EXPLICIT), extended=extended)
     assert answered.user.extended == (SopClassExtended(CT, bytes([2, 0, 3, 0, 0, 0])),)
+
+
+@pytest.mark.parametrize(
+    ("asked", "agreed"),
+    [
+        (bytes([1]), [bytes([1])]),
+        (bytes([1, 1, 0]), [bytes([1, 0, 0])]),
+        (bytes([0, 1, 1, 1, 1]), [bytes([0, 0, 1])]),  # what a later edition may add
+        (bytes([2, 1, 0xFF]), [bytes([0, 0, 0])]),
+        (b"", []),
+    ],
+)
+def test_extended_behaviour_is_agreed_where_both_sides_have_it(asked, agreed):
+    """PS3.4 §C.5.1.1."""
+    extended = (SopClassExtended(STUDY_ROOT_FIND, asked), SopClassExtended(VERIFICATION, asked))
+    proposed = ((STUDY_ROOT_FIND, EXPLICIT), (VERIFICATION, EXPLICIT))
+    answered = contexts(*proposed, extended=extended).user.extended
+    assert answered == tuple(SopClassExtended(STUDY_ROOT_FIND, each) for each in agreed)
+    assert contexts((VERIFICATION, EXPLICIT), extended=extended).user.extended == ()
 
 
 def test_pynetdicom_reads_our_answer():

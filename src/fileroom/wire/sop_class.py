@@ -1,0 +1,21 @@
+"""SOP classes of the services that are not storage (PS3.4 §A.4, §C.3, §J.3; PS3.6 §A). Pure."""
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"  # Push Model
+STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the well-known instance (PS3.4 §J.3.5)
+
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+
+FIND = frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND})
+MOVE = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
+GET = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
+PATIENT_ROOT = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET})
+
+# Endoscopic, microscopic and photographic video (PS3.4 §B.5).
+VIDEO = frozenset(f"1.2.840.10008.5.1.4.1.1.77.1.{kind}.1" for kind in (1, 2, 4))
