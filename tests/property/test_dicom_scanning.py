@@ -3,6 +3,7 @@
 import itertools
 import json
 import zlib
+from contextlib import suppress
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,10 @@ from dicom_samples import (
     undefined_sequence,
 )
 from fileroom.dicom.dataset_index import index
-from fileroom.dicom.frames import FrameTableError, pixel_layout
+from fileroom.dicom.frame_table import FrameTableError
+from fileroom.dicom.frames import inflated_layout, pixel_layout
 from fileroom.dicom.header import Header, HeaderScanner, InstanceError
+from fileroom.dicom.inflate import InflatedDataSet
 from fileroom.dicom.json_model import JsonWriter
 from fileroom.dicom.part10 import Part10Splitter, Part10Start, write_header
 from fileroom.dicom.uid import is_safe
@@ -132,6 +135,14 @@ def test_every_data_set_has_an_index_json_and_frames_or_a_refusal(
     written = writer.instance_json(data, syntax)
     assert list(json.loads(written)) == sorted(json.loads(written))
     assert writer.instance(read, len(data), syntax) == written
+    with suppress(FrameTableError):
+        inflated = InflatedDataSet(read, len(data))
+        table = inflated_layout(inflated)
+        for frame in {0, table.count - 1}:
+            with suppress(InstanceError):
+                ((start, end),) = table.ranges(frame)
+                inflated.reach(end)
+                assert len(inflated.read(start, end)) == end - start
     try:
         table = pixel_layout(read, len(data), syntax)
     except FrameTableError:

@@ -1,4 +1,4 @@
-"""Text of a data set to Unicode, by its Specific Character Set, PS3.3 §C.12.1.1.2. Pure.
+"""Text of a data set to Unicode and back, by its Specific Character Set, PS3.3 §C.12.1.1.2. Pure.
 
 The terms and escape sequences are pydicom's tables, and the results are pydicom's; the decoding
 is done here because a hostile value must neither raise nor choose any codec of the machine
@@ -25,6 +25,10 @@ _TOLERATED: Final = re.compile(
 )
 _MISSPELT: Final = re.compile(r"ISO.(2022.)?IR.(\d{1,3})")
 _TERM_CHARACTERS_MAX: Final = 16  # CS, PS3.5 §6.2
+_ASCII_FIRST: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+# Where the initial set comes back without an escape sequence, PS3.5 §6.1.2.5.3.
+_DELIMITERS: Final = re.compile(r"([\\^=\r\n\t\f])")
+_TO_ASCII, _TO_JIS_ROMAN = b"\x1b(B", b"\x1b(J"
 _FRAGMENT: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _TEXT_DELIMITERS: Final = re.compile(rb"[\r\n\t\f]")
 
@@ -135,3 +139,64 @@ def decode(value: bytes, specific_character_set: str | None, vr: str) -> Decoded
     if vr not in ("LO", "LT", "PN", "SH", "ST", "UC", "UT"):
         return Decoded(value.decode(_DEFAULT), True)
     return character_set(specific_character_set or "").decode(value)
+
+
+@lru_cache(maxsize=256)
+def is_defined(specific_character_set: str) -> bool:
+    """Whether every term of a value of (0008,0005) is a defined one (PS3.3 §C.12.1.1.2)."""
+    if specific_character_set in _USUAL:
+        return True
+    from pydicom.charset import python_encoding
+
+    return all(term.strip(" \0") in python_encoding for term in specific_character_set.split("\\"))
+
+
+def encode(text: str, specific_character_set: str) -> bytes | None:
+    """`text` in that character set; None where it cannot be written so that it reads as it was.
+
+    Args:
+        text: one or several values, with their delimiters.
+    """
+    escapes = "\x1b" in text
+    if text.isascii() and not escapes:
+        return text.encode("ascii")
+    if specific_character_set in _USUAL:  # without pydicom, as an event loop calls this
+        usual = (
+            "ascii" if specific_character_set in _ASCII_FIRST else _USUAL[specific_character_set]
+        )
+        try:
+            return None if escapes else text.encode(usual)
+        except UnicodeError:
+            return None
+    if not is_defined(specific_character_set):
+        return None
+    charset = character_set(specific_character_set)
+    initial, *others = charset._codecs
+    if specific_character_set.split("\\")[0].strip(" \0") in _ASCII_FIRST:
+        initial = "ascii"  # which is read as Latin-1 only because senders are careless
+    parts = [_encoded_part(part, initial, others) for part in _DELIMITERS.split(text)]
+    encoded = b"".join(part for part in parts if part is not None)
+    if None in parts or charset.decode(encoded) != (text, True):
+        return None
+    return encoded
+
+
+def _encoded_part(part: str, initial: str, others: list[str]) -> bytes | None:
+    """Text without delimiters in the initial set, or in one of those behind an escape sequence."""
+    from pydicom.charset import ENCODINGS_TO_CODES, handled_encodings
+
+    for codec in (initial, *others):
+        try:
+            encoded = part.encode(codec)
+        except UnicodeError:
+            continue
+        if codec == "shift_jis" and len(encoded) != len(part):
+            continue  # JIS X 0201 is what of this codec has one byte
+        if codec == initial:
+            return encoded
+        if codec not in handled_encodings:
+            return ENCODINGS_TO_CODES[codec] + encoded
+        if initial == "shift_jis" and encoded.endswith(_TO_ASCII):
+            return encoded.removesuffix(_TO_ASCII) + _TO_JIS_ROMAN
+        return encoded
+    return None

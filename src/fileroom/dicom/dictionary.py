@@ -14,6 +14,13 @@ LUT_DESCRIPTOR: Final = 0x00283002
 LUT_DATA: Final = 0x00283006
 WAVEFORM_BITS_ALLOCATED: Final = 0x54001004
 PALETTE_DESCRIPTORS: Final = frozenset({0x00281101, 0x00281102, 0x00281103, LUT_DESCRIPTOR})
+# Of PS3.6 §A, and not in pydicom's table.
+NEWER_UIDS: Final = {
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
 AMBIGUOUS: Final = frozenset({"OB or OW", "US or SS", "US or OW", "US or SS or OW"})
 
 
@@ -40,6 +47,14 @@ def vr_of(tag: int) -> str:
         return "UL" if tag & 0xFFFF == 0 else ""  # group lengths have no entries
 
 
+@lru_cache(maxsize=16384)
+def keyword_of(tag: int) -> str:
+    """The keyword of a standard element; "" if there is none."""
+    from pydicom.datadict import keyword_for_tag
+
+    return keyword_for_tag(tag)
+
+
 @lru_cache(maxsize=4096)
 def private_vr_of(tag: int, creator: str) -> str:
     """The VR that vendor `creator` gives to private element `tag`; "" if it is not known."""
@@ -52,11 +67,16 @@ def private_vr_of(tag: int, creator: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def vr_of_keyword(keyword: str) -> str:
-    """The VR of the attribute with that keyword; "" if there is none."""
+def tag_of_keyword(keyword: str) -> int | None:
+    """The tag of the standard element with that keyword; None if there is none."""
     from pydicom.datadict import tag_for_keyword
 
-    tag = tag_for_keyword(keyword)
+    return tag_for_keyword(keyword)
+
+
+def vr_of_keyword(keyword: str) -> str:
+    """The VR of the attribute with that keyword; "" if there is none."""
+    tag = tag_of_keyword(keyword)
     return "" if tag is None else vr_of(tag)
 
 
@@ -112,3 +132,19 @@ def unambiguous_vr(
 def number(value: bytes | None, order: ByteOrder) -> int:
     """The first 16-bit number of `value`; 0 if there is none."""
     return order.u16(value, 0)[0] if value and len(value) >= 2 else 0
+
+
+def uid_name(uid: str) -> str:
+    """What PS3.6 §A calls a UID; "" if it has no entry."""
+    from pydicom._uid_dict import UID_dictionary
+
+    if uid in NEWER_UIDS:
+        return NEWER_UIDS[uid]
+    return UID_dictionary[uid][0] if uid in UID_dictionary else ""
+
+
+def known_uids() -> tuple[str, ...]:
+    """All of PS3.6 §A, in order."""
+    from pydicom._uid_dict import UID_dictionary
+
+    return tuple(UID_dictionary)

@@ -7,13 +7,23 @@ from typing import Final, NamedTuple
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
 DEFLATED = frozenset(
     {
-        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
         "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
         "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
     }
 )
+NATIVE = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+)
+_STANDARD = "1.2.840.10008.1.2."
 
 Buffer = bytes | bytearray | memoryview
 
@@ -73,6 +83,14 @@ def encoding_of(transfer_syntax_uid: str) -> Encoding:
         BIG if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else LITTLE,
         transfer_syntax_uid in DEFLATED,
     )
+
+
+def encapsulates(transfer_syntax_uid: str) -> bool | None:
+    """Whether pixel data of this transfer syntax is encapsulated, PS3.5 §A.4: it is in all of
+    the standard's but the native ones. None: the transfer syntax is a private one."""
+    if transfer_syntax_uid in NATIVE:
+        return False
+    return True if transfer_syntax_uid.startswith(_STANDARD) else None
 
 
 def looks_implicit(data: Buffer, offset: int) -> bool:

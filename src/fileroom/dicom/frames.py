@@ -2,21 +2,44 @@
 
 Pixel bytes are not read: native frames follow from the image's size, encapsulated ones from an
 offset table and the items' headers. Only fragments without a table are looked at, a few bytes
-at either end.
+at either end. A deflated data set is inflated up to its pixel data.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from struct import Struct
-from typing import Final, TypeAlias
+from typing import Final
 
-from msgspec import Struct as Record
+from msgspec.structs import replace
 
-from fileroom.dicom.dataset_index import DataSet, Element, Read, Window, open_data_set
-from fileroom.dicom.encoding import ITEM, PIXEL_DATA, SEQUENCE_DELIMITATION, UNDEFINED, ByteOrder
+from fileroom.dicom.dataset_index import (
+    DataSet,
+    Element,
+    Read,
+    Window,
+    data_set_of,
+    open_data_set,
+)
+from fileroom.dicom.encoding import (
+    BIG,
+    ITEM,
+    LITTLE,
+    PIXEL_DATA,
+    SEQUENCE_DELIMITATION,
+    UNDEFINED,
+    ByteOrder,
+    element_header,
+)
+from fileroom.dicom.frame_table import (
+    EncapsulatedFrames,
+    FrameTable,
+    FrameTableError,
+    NativeFrames,
+    PackedBitFrames,
+)
 from fileroom.dicom.header_attributes import number_text
-from fileroom.dicom.instance_error import InstanceError
+from fileroom.dicom.inflate import INFLATED_BYTES_MAX, InflatedDataSet, InflatedTooLargeError
 
 SAMPLES_PER_PIXEL: Final = 0x00280002
 PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
@@ -29,88 +52,13 @@ OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
 _NUMBERS: Final = frozenset({SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED})
 
+INFLATED_HEADER_BYTES_MAX: Final = 256 << 20  # what a deflated data set may have before its pixels
 FRAGMENTS_MAX: Final = 2_000_000
 TABLE_BYTES_MAX: Final = 8 * FRAGMENTS_MAX
 ITEM_HEADER_BYTES: Final = 8
 _CODESTREAM_STARTS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff")  # SOI, and SOC of JPEG 2000
 _CODESTREAM_END: Final = b"\xff\xd9"  # EOI, EOC
 _TAIL_BYTES: Final = 10  # padding may follow the end marker
-
-Range = tuple[int, int]
-
-
-class FrameTableError(InstanceError):
-    """The instance has no frames, or its bytes do not say where they lie."""
-
-
-class NativeFrames(Record, frozen=True, gc=False):
-    """`count` frames of one length, one behind the other from byte `offset` of the data set."""
-
-    offset: int
-    frame_length_bytes: int
-    count: int
-
-    def ranges(self, frame: int) -> list[Range]:
-        """The byte range [start, end) of a frame; frames count from 0."""
-        start = self.offset + _within(frame, self.count) * self.frame_length_bytes
-        return [(start, start + self.frame_length_bytes)]
-
-
-class PackedBitFrames(Record, frozen=True, gc=False):
-    """Frames of one bit a pixel whose length is no whole number of bytes: they follow each
-    other without a gap, so most begin inside a byte (PS3.5 §8.1.1)."""
-
-    offset: int
-    frame_length_bits: int
-    count: int
-
-    def ranges(self, frame: int) -> list[Range]:
-        """The bytes that hold a frame, with bits of its neighbours at either end."""
-        first = _within(frame, self.count) * self.frame_length_bits
-        end = first + self.frame_length_bits
-        return [(self.offset + first // 8, self.offset + (end + 7) // 8)]
-
-    def cut(self, data: bytes, frame: int) -> bytes:
-        """The frame alone, from the bytes of its range: it begins with the lowest bit of the
-        first byte, and the bits behind it are zero."""
-        bits = int.from_bytes(data, "little") >> frame * self.frame_length_bits % 8
-        bits &= (1 << self.frame_length_bits) - 1
-        return bits.to_bytes((self.frame_length_bits + 7) // 8, "little")
-
-
-class EncapsulatedFrames(Record, frozen=True, gc=False):
-    """Frames that are one or more fragments each.
-
-    Attributes:
-        starts, ends: of the contents of all fragments, in the data set.
-        firsts: the number of each frame's first fragment, and at the end that of all.
-    """
-
-    starts: "array[int]"
-    ends: "array[int]"
-    firsts: "array[int]"
-
-    @property
-    def count(self) -> int:
-        """The number of frames."""
-        return len(self.firsts) - 1
-
-    def ranges(self, frame: int) -> list[Range]:
-        """The byte ranges [start, end) of a frame's fragments; frames count from 0."""
-        first, end = self.firsts[_within(frame, self.count)], self.firsts[frame + 1]
-        return list(zip(self.starts[first:end], self.ends[first:end], strict=True))
-
-    def __iter__(self) -> Iterator[list[Range]]:
-        return (self.ranges(frame) for frame in range(self.count))
-
-
-FrameTable: TypeAlias = NativeFrames | PackedBitFrames | EncapsulatedFrames
-
-
-def _within(frame: int, count: int) -> int:
-    if not 0 <= frame < count:
-        raise IndexError(f"frame {frame} of {count}")
-    return frame
 
 
 def pixel_layout(read: Read, size_bytes: int, transfer_syntax_uid: str) -> FrameTable:
@@ -123,6 +71,56 @@ def pixel_layout(read: Read, size_bytes: int, transfer_syntax_uid: str) -> Frame
             asks for, or fragments without a table that could be divided in several ways.
     """
     data_set = open_data_set(read, size_bytes, transfer_syntax_uid)
+    pixels, values = _image(data_set)
+    if pixels.undefined:
+        return _encapsulated(data_set, pixels, values)
+    return _native(pixels, values, data_set.order)
+
+
+def native_layout(
+    read: Read, size_bytes: int, transfer_syntax_uid: str
+) -> NativeFrames | PackedBitFrames:
+    """As `pixel_layout`, of a data set whose pixel data must not be encapsulated.
+
+    Raises:
+        FrameTableError: as `pixel_layout`; or the pixel data is encapsulated.
+    """
+    data_set = open_data_set(read, size_bytes, transfer_syntax_uid)
+    pixels, values = _image(data_set, native_only=True)
+    return _native(pixels, values, data_set.order)
+
+
+def inflated_layout(inflated: InflatedDataSet) -> NativeFrames | PackedBitFrames:
+    """Where the frames lie in a data set that was deflated, in its inflated bytes.
+
+    It is inflated up to its pixel data. Whether that is as long as it says, or ends before, shows
+    when a frame is reached.
+
+    Raises:
+        FrameTableError: as `pixel_layout`; or the pixel data is encapsulated (PS3.5 §A.5).
+        InflatedTooLargeError: over `INFLATED_HEADER_BYTES_MAX` inflated before pixel data.
+    """
+
+    def read(start: int, end: int) -> bytes:
+        if start > INFLATED_HEADER_BYTES_MAX:
+            raise InflatedTooLargeError(
+                f"over {INFLATED_HEADER_BYTES_MAX} B inflated before pixel data"
+            )
+        return inflated.read(start, end)
+
+    window = Window(read, INFLATED_BYTES_MAX)
+    data_set = data_set_of(window, implicit=False, order=LITTLE)
+    pixels, values = _image(data_set, native_only=True)
+    if pixels.torn:
+        at = window.at(pixels.start, 12)
+        header = element_header(window.block, at, data_set.implicit, data_set.order)
+        said = header[3] if header is not None else 0
+        pixels = replace(pixels, value_end=pixels.value_start + said)
+    return _native(pixels, values, data_set.order)
+
+
+def _image(data_set: DataSet, *, native_only: bool = False) -> tuple[Element, dict[int, bytes]]:
+    """The pixel data element, and what says how it is divided."""
     values: dict[int, bytes] = {}
     pixels: Element | None = None
     for element in data_set.elements(until=PIXELS):
@@ -140,9 +138,9 @@ def pixel_layout(read: Read, size_bytes: int, transfer_syntax_uid: str) -> Frame
             values[element.tag] = data_set.window.get(element.value_start, element.value_end)
     if pixels is None or pixels.value_start == pixels.value_end:
         raise FrameTableError("there is no pixel data")
-    if pixels.undefined:
-        return _encapsulated(data_set, pixels, values)
-    return _native(pixels, values)
+    if native_only and pixels.undefined:
+        raise FrameTableError("the pixel data is encapsulated, against its transfer syntax")
+    return pixels, values
 
 
 def _number(values: dict[int, bytes], tag: int, *, default: int | None = None) -> int:
@@ -161,7 +159,9 @@ def _frame_count(values: dict[int, bytes]) -> int:
     return _number(values, NUMBER_OF_FRAMES)
 
 
-def _native(pixels: Element, values: dict[int, bytes]) -> FrameTable:
+def _native(
+    pixels: Element, values: dict[int, bytes], order: ByteOrder
+) -> NativeFrames | PackedBitFrames:
     count = _frame_count(values)
     samples = _number(values, SAMPLES_PER_PIXEL, default=1)
     samples_of_frame = _number(values, ROWS) * _number(values, COLUMNS) * samples
@@ -180,6 +180,12 @@ def _native(pixels: Element, values: dict[int, bytes]) -> FrameTable:
     needed = (frame_bits * count + 7) // 8
     if there < needed:
         raise FrameTableError(f"{there} B of pixel data where {needed} B are needed")
+    if order is BIG and pixels.vr != b"OB" and bits < 16 and frame_bits % 16:
+        # Of two bytes in a big-endian word the first is the second pixel's (PS3.5 §8.2), so a
+        # frame is whole words, and none of several can be taken out of them.
+        frame_bits = -frame_bits // 16 * -16
+        if count > 1 or there * 8 < frame_bits:
+            raise FrameTableError("frames end inside the words of big-endian pixel data")
     if frame_bits % 8 and count > 1:
         return PackedBitFrames(pixels.value_start, frame_bits, count)
     return NativeFrames(pixels.value_start, (frame_bits + 7) // 8, count)

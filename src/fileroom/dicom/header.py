@@ -28,7 +28,7 @@ from fileroom.dicom.header_attributes import (
     request_attributes,
 )
 from fileroom.dicom.inflate import Inflater
-from fileroom.dicom.instance_error import InstanceError
+from fileroom.dicom.instance_error import IdentityError, InstanceError
 from fileroom.dicom.uid import is_safe
 from fileroom.dicom.undefined_length import UndefinedLength
 
@@ -143,7 +143,8 @@ class HeaderScanner:
         """The header, once `feed` returned True or the data set has ended.
 
         Raises:
-            InstanceError: the data set ends inside an element, or a UID is missing or unsafe.
+            InstanceError: the data set ends inside an element.
+            IdentityError: a UID is missing or unsafe.
         """
         if self._error:
             raise self._error
@@ -158,9 +159,9 @@ class HeaderScanner:
         for tag, keyword in IDENTIFICATION.items():
             uid = attributes.get(keyword)
             if uid is None:
-                raise InstanceError(f"{keyword} is missing or empty", tag=tag)
+                raise IdentityError(f"{keyword} is missing or empty", tag=tag)
             if not is_safe(uid):
-                raise InstanceError(f"{keyword} of {len(uid)} characters is not a UID", tag=tag)
+                raise IdentityError(f"{keyword} of {len(uid)} characters is not a UID", tag=tag)
         if self._request:
             attributes |= request_attributes(
                 self._request, self._implicit, self._order, header_character_set(found)

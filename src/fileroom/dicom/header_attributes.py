@@ -134,7 +134,7 @@ def request_attributes(
     value: bytes, implicit: bool, order: ByteOrder, charset: CharacterSet
 ) -> tuple[tuple[str, str], ...]:
     """Keyword and text for the items of a Request Attributes Sequence, the items' values joined
-    by backslash.
+    by backslash; an item without one has an empty value in its place.
 
     Args:
         value: the sequence's value, with or without its delimiter.
@@ -146,11 +146,13 @@ def request_attributes(
     offset = 0
     item_implicit = implicit
     item_begins = True
+    item_count = 0
     while offset + 8 <= len(value):
         tag, vr, header_bytes, length = _header(value, offset, item_implicit, order)
         if tag in (ITEM, ITEM_DELIMITATION, SEQUENCE_DELIMITATION):
             offset += 8
             item_begins = tag == ITEM
+            item_count += item_begins
             continue
         if item_begins and not implicit:
             item_implicit = looks_implicit(value, offset)
@@ -165,7 +167,8 @@ def request_attributes(
         if attribute and offset + length <= len(value):
             text = stripped(charset.text(value[offset : offset + length]))
             if text:
-                values.setdefault(attribute.keyword, []).append(text)
+                told = values.setdefault(attribute.keyword, [])
+                told += [""] * (item_count - 1 - len(told)) + [text]
         offset += length
     return tuple((keyword, "\\".join(texts)) for keyword, texts in values.items())
 

@@ -1,4 +1,4 @@
-"""The refusal of an instance that cannot be understood. Pure."""
+"""The refusals of an instance that cannot be understood. Pure."""
 
 from fileroom.errors import RefusedError
 
@@ -18,3 +18,11 @@ class InstanceError(RefusedError):
         super().__init__(message + place)
         self.tag = tag
         self.offset = offset
+
+
+class IdentityError(InstanceError):
+    """One of the four UIDs is missing or is none: nothing says which instance this is."""
+
+
+class TransferSyntaxError(InstanceError):
+    """What names the transfer syntax is no UID."""

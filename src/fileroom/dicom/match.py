@@ -1,7 +1,8 @@
 """Attribute matching, PS3.4 §C.2.2.2: one condition on one attribute. Pure."""
 
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -9,16 +10,21 @@ from msgspec import Struct
 
 from fileroom.dicom.header_attributes import ATTRIBUTES, REQUEST_ATTRIBUTES
 
-Kind: TypeAlias = Literal["single", "wildcard", "range", "uid_list", "universal"]
+Kind: TypeAlias = Literal["single", "wildcard", "range", "uid_list", "universal", "fuzzy", "empty"]
 
 # Normalizing costs the square of a run of combining marks, and no name is as long as this.
 FOLDED_CHARACTERS_MAX: Final = 1024
+FUZZY_WORDS_MAX: Final = 16  # each is compared with each word of a name
 _RANGED: Final = frozenset({"DA", "TM", "DT"})
 # PS3.4 §C.2.2.2.4: no wildcards in dates, numbers and UIDs.
 _NO_WILDCARD: Final = _RANGED | {"AS", "AT", "DS", "FD", "FL", "IS", "SL", "SS", "UI", "UL", "US"}
 _NUMERIC: Final = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
 _COMPUTED: Final = {
+    "InstanceAvailability": "CS",
     "ModalitiesInStudy": "CS",
+    "NumberOfPatientRelatedInstances": "IS",
+    "NumberOfPatientRelatedSeries": "IS",
+    "NumberOfPatientRelatedStudies": "IS",
     "NumberOfSeriesRelatedInstances": "IS",
     "NumberOfStudyRelatedInstances": "IS",
     "NumberOfStudyRelatedSeries": "IS",
@@ -33,6 +39,8 @@ _VRS: Final = {
     **{attribute.keyword: attribute.vr for attribute in REQUEST_ATTRIBUTES.values()},
     **_COMPUTED,
 }
+_WORD: Final = re.compile(r"[^\s^.,'’\-]+")
+_UMLAUT_WRITTEN_OUT: Final = re.compile(r"([aou])e")
 # Letters that are not a base letter with a mark, and how names with them are searched for.
 _LETTERS: Final = str.maketrans(
     {"ł": "l", "đ": "d", "ø": "o", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "ħ": "h"}
@@ -80,14 +88,16 @@ class Condition(Struct, frozen=True):
     """One key of a query.
 
     Attributes:
-        values: for "single" and "wildcard" one text, for "uid_list" the UIDs, for "range" the
-            two ends, an open one empty, for "universal" none. Dates are YYYYMMDD and times
-            without colons, at most as precise as they were given.
+        values: for "single", "wildcard" and "fuzzy" one text, for "uid_list" the UIDs, for
+            "range" the two ends, an open one empty, for "universal" and "empty" none. Dates are
+            YYYYMMDD and times without colons, at most as precise as they were given.
+        vr: what decides how it is matched; empty: `vr_of(keyword)`.
     """
 
     keyword: str
     kind: Kind
     values: tuple[str, ...]
+    vr: str = ""
 
     def matches(self, value: str | None) -> bool:
         """Whether an attribute with this text matches; None or empty: it is absent or empty.
@@ -96,20 +106,22 @@ class Condition(Struct, frozen=True):
         """
         if self.kind == "universal":
             return True
+        if self.kind == "empty":
+            return not (value or "").strip("\\ \0")
         if not value:
             # A pattern of asterisks alone is universal matching (PS3.4 §C.2.2.2.4).
             return self.kind == "wildcard" and not self.values[0].strip("*")
         return any(self._matches_one(each.strip(" \0")) for each in value.split("\\"))
 
     def _matches_one(self, value: str) -> bool:
-        vr = vr_of(self.keyword)
+        vr = self.vr or vr_of(self.keyword)
         if self.kind == "uid_list":
             return value in self.values
         if self.kind == "range":
             return _in_range(vr, value, *self.values)
         key = self.values[0]
         if vr == "PN":
-            return _name_matches(key, value, wildcard=self.kind == "wildcard")
+            return _name_matches(key, value, _COMPARISONS[self.kind])
         if self.kind == "wildcard":
             return wildcard_matches(key, value)
         if vr in _RANGED:
@@ -119,29 +131,54 @@ class Condition(Struct, frozen=True):
         return key == value
 
 
-def parse(keyword: str, text: str) -> Condition:
+def parse(keyword: str, text: str, *, vr: str = "") -> Condition:
     """The condition that a query's text for an attribute is. Every text is one.
 
     Args:
         text: as in a C-FIND identifier: UIDs separated by backslashes, a range by a hyphen.
+        vr: of an attribute that headers do not keep.
     """
-    vr = vr_of(keyword)
+    stated, vr = vr, vr or vr_of(keyword)
     text = text.strip(" \0")
     if not text:
-        return Condition(keyword, "universal", ())
+        return Condition(keyword, "universal", (), stated)
     if vr == "UI":
         uids = tuple(dict.fromkeys(uid.strip(" \0") for uid in text.split("\\")))
-        return Condition(keyword, "uid_list", tuple(uid for uid in uids if uid))
+        return Condition(keyword, "uid_list", tuple(uid for uid in uids if uid), stated)
     if vr in _RANGED:
         start, hyphen, end = _split_range(vr, text)
         if hyphen:
             if not start and not end:
-                return Condition(keyword, "universal", ())
-            return Condition(keyword, "range", (_normal(vr, start), _normal(vr, end)))
-        return Condition(keyword, "single", (_normal(vr, text),))
+                return Condition(keyword, "universal", (), stated)
+            return Condition(keyword, "range", (_normal(vr, start), _normal(vr, end)), stated)
+        return Condition(keyword, "single", (_normal(vr, text),), stated)
     if vr not in _NO_WILDCARD and ("*" in text or "?" in text):
-        return Condition(keyword, "wildcard", (text,))
-    return Condition(keyword, "single", (text,))
+        return Condition(keyword, "wildcard", (text,), stated)
+    return Condition(keyword, "single", (text,), stated)
+
+
+def fuzzy(keyword: str, text: str) -> Condition:
+    """The condition that a person's name is under fuzzy semantic matching (PS3.4 §C.2.2.2.1.1).
+
+    Each word of `text` is to be the beginning of a word of the name, in any order, or all of
+    them together the beginning of all of its words together; "ae", "oe" and "ue" are the umlauts
+    that they stand for. A text with wildcards or over 16 words is matched as ever.
+    """
+    words = len(_WORD.findall(text))
+    if "*" in text or "?" in text or not 0 < words <= FUZZY_WORDS_MAX:
+        return parse(keyword, text, vr="PN")
+    return Condition(keyword, "fuzzy", (text.strip(" \0"),), "PN")
+
+
+def empty(keyword: str) -> Condition:
+    """The condition that an attribute is absent or has no value (PS3.4 §C.2.2.2.7)."""
+    return Condition(keyword, "empty", ())
+
+
+@lru_cache(maxsize=1024)
+def fuzzy_words(folded: str) -> tuple[str, ...]:
+    """The words of a folded component group as they are compared under fuzzy matching."""
+    return tuple(_UMLAUT_WRITTEN_OUT.sub(r"\1", word) for word in _WORD.findall(folded))
 
 
 def wildcard_matches(pattern: str, text: str) -> bool:
@@ -202,14 +239,27 @@ def _same_or_any(wanted: str, there: str) -> bool:
     return wanted in ("?", there)
 
 
-def _name_matches(key: str, value: str, *, wildcard: bool) -> bool:
+def _fuzzily_matches(key: str, group: str) -> bool:
+    wanted, words = fuzzy_words(key), fuzzy_words(group)
+    if all(any(word.startswith(each) for word in words) for each in wanted):
+        return True
+    return "".join(words).startswith("".join(wanted))
+
+
+_COMPARISONS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "single": str.__eq__,
+    "wildcard": wildcard_matches,
+    "fuzzy": _fuzzily_matches,
+}
+
+
+def _name_matches(key: str, value: str, compare: Callable[[str, str], bool]) -> bool:
     """Person names match without case and accents, in any component group unless the key has
     several (PS3.4 §C.2.2.2.1.1)."""
     if len(key) > FOLDED_CHARACTERS_MAX:
         return False  # cut short it would match more than was asked for
     keys = _folded_groups(key)
     groups = _folded_groups(value[: 3 * FOLDED_CHARACTERS_MAX])
-    compare = wildcard_matches if wildcard else str.__eq__
     if len(keys) == 1:
         return any(compare(keys[0], group) for group in groups)
     pairs: Iterator[tuple[str, str]] = zip(

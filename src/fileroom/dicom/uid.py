@@ -31,6 +31,20 @@ STORAGE_ELSEWHERE = frozenset(
     }
 )
 
+# Under which the standard has classes whose instances are not stored: verification, commitment,
+# media directories, managed print, procedure steps, queries, worklists. Not all of them; but no
+# class of storage that a later edition adds will be among them.
+_OF_OTHER_SERVICES = (
+    "1.2.840.10008.1.",
+    "1.2.840.10008.3.",
+    "1.2.840.10008.5.1.1.",
+    "1.2.840.10008.5.1.4.1.2.",
+    "1.2.840.10008.5.1.4.31",
+    "1.2.840.10008.5.1.4.32.",
+    "1.2.840.10008.5.1.4.33",
+    "1.2.840.10008.5.1.4.37.",
+)
+
 _SAFE = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _VALID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 
@@ -55,6 +69,11 @@ def is_storable_sop_class(uid: str) -> bool:
     """Whether instances of SOP class `uid` are stored: all storage classes of PS3.6 §A, and
     those that later editions add under the same root."""
     return (uid.startswith(STORAGE_ROOT) and is_safe(uid)) or uid in STORAGE_ELSEWHERE
+
+
+def is_of_another_service(uid: str) -> bool:
+    """Whether the standard has SOP class `uid` for something else than storage."""
+    return uid.startswith(_OF_OTHER_SERVICES) and not is_storable_sop_class(uid)
 
 
 def digest(uid: str) -> bytes:

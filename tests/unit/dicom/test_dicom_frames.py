@@ -4,9 +4,12 @@ import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames, get_frame
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
 
 from dicom_json_oracle import dataset_by_pydicom
 from dicom_samples import (
@@ -15,6 +18,7 @@ from dicom_samples import (
     EXPLICIT,
     IMPLICIT,
     JPEG_BASELINE,
+    UNDEFINED,
     Sample,
     ct_explicit,
     explicit,
@@ -22,15 +26,16 @@ from dicom_samples import (
     item,
     samples,
 )
-from fileroom.dicom.frames import (
+from fileroom.dicom import frames as finding
+from fileroom.dicom.frame_table import (
     EncapsulatedFrames,
     FrameTable,
     FrameTableError,
     NativeFrames,
     PackedBitFrames,
-    pixel_layout,
 )
-from fileroom.dicom.inflate import InflatedDataSet
+from fileroom.dicom.frames import inflated_layout, native_layout, pixel_layout
+from fileroom.dicom.inflate import InflatedDataSet, InflatedTooLargeError
 from fileroom.dicom.instance_error import InstanceError
 
 
@@ -86,7 +91,9 @@ def frames_of(data: bytes, transfer_syntax_uid: str = EXPLICIT) -> list[bytes]:
         for frame in range(table.count)
     ]
     if isinstance(table, PackedBitFrames):
-        return [table.cut(each, frame) for frame, each in enumerate(found)]
+        return [
+            table.cut(each, frame, 0, table.frame_length_bytes) for frame, each in enumerate(found)
+        ]
     return found
 
 
@@ -163,6 +170,103 @@ def test_deflated_pixels_lie_in_the_inflated_data_set() -> None:
         bytes(range(12)),
         bytes(range(12, 24)),
     ]
+
+
+def deflated(data: bytes) -> bytes:
+    stream = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+def inflated(packed: bytes) -> InflatedDataSet:
+    return InflatedDataSet(lambda a, b: packed[a:b], len(packed))
+
+
+def test_a_deflated_data_set_is_inflated_up_to_its_pixels_only() -> None:
+    pixels = Random(5).randbytes(4_000_000)
+    data = native(pixels, rows=1000, columns=1000, frames="2 ")
+    packed = deflated(data)
+    asked = 0
+
+    def read(start: int, end: int) -> bytes:
+        nonlocal asked
+        asked += end - start
+        return packed[start:end]
+
+    opened = InflatedDataSet(read, len(packed))
+    table = inflated_layout(opened)
+    assert asked < 200_000
+    assert table == NativeFrames(len(data) - len(pixels), 2_000_000, 2)
+    assert opened.read(*table.ranges(0)[0]) == pixels[:2_000_000]
+    assert asked < 2_300_000
+
+
+@pytest.mark.parametrize("columns", [10, 1000])
+def test_a_deflated_data_set_that_ends_in_its_pixels_has_the_frames_before(columns: int) -> None:
+    pixels = Random(6).randbytes(400 * columns)
+    packed = deflated(native(pixels, rows=100, columns=columns, frames="2 "))
+    opened = inflated(packed[: len(packed) * 3 // 4])
+    table = inflated_layout(opened)
+    assert opened.read(*table.ranges(0)[0]) == pixels[: 200 * columns]
+    with pytest.raises(InstanceError, match="ends after"):
+        opened.reach(table.ranges(1)[0][1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encapsulated(item(b"") + item(b"abcd") + END),
+        native(bytes(10)),
+        image(b""),
+        b"",
+        b"not a data set, deflated",
+    ],
+)
+def test_what_has_no_frames_has_none_when_it_is_deflated_either(data: bytes) -> None:
+    with pytest.raises(FrameTableError):
+        inflated_layout(inflated(deflated(data)))
+
+
+def test_what_is_no_deflate_stream_has_no_frames() -> None:
+    for packed in (b"", b"\xff" * 100, native(bytes(12))):
+        with pytest.raises(FrameTableError):
+            inflated_layout(inflated(packed))
+
+
+@pytest.mark.parametrize("length", [None, UNDEFINED])
+def test_a_bomb_before_the_pixels_is_refused_and_not_inflated(
+    length: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "INFLATED_HEADER_BYTES_MAX", 1_000_000)
+    filling = item(bytes(10_000_000)) + END
+    bomb = explicit(0x00091010, "OB", filling, length=length) + native(bytes(12))
+    opened = inflated(deflated(bomb))
+    with pytest.raises(InflatedTooLargeError, match="before pixel data"):
+        inflated_layout(opened)
+    with pytest.raises(InstanceError):
+        opened.reach(20_000_000)
+    assert opened.held_bytes < 1_000_000
+
+
+def test_encapsulated_pixel_data_is_no_native_frame() -> None:
+    data = encapsulated(item(b"") + item(b"abcd") + END)
+    with pytest.raises(FrameTableError, match="against its transfer syntax"):
+        native_layout(lambda a, b: data[a:b], len(data), EXPLICIT)
+
+
+def test_frames_that_end_inside_big_endian_words_are_not_cut_out() -> None:
+    value = bytes(range(10))
+
+    def pixels(vr: str, **keys: object) -> bytes:
+        return image(explicit(0x7FE00010, vr, value, order=">"), order=">", **keys)  # type: ignore[arg-type]
+
+    nine = {"rows": 3, "columns": 3, "bits": 8}
+    assert frames_of(pixels("OB", **nine), BIG_ENDIAN) == [value[:9]]
+    assert frames_of(pixels("OW", **nine), BIG_ENDIAN) == [value]  # whole words
+    assert len(frames_of(pixels("OW", rows=2, columns=2, bits=8, frames="2 "), BIG_ENDIAN)) == 2
+    for keys in ({"rows": 1, "columns": 3, "bits": 8}, {"rows": 2, "columns": 4, "bits": 1}):
+        assert len(frames_of(pixels("OB", frames="3 ", **keys), BIG_ENDIAN)) == 3
+        with pytest.raises(FrameTableError, match="big-endian"):
+            layout(pixels("OW", frames="3 ", **keys), BIG_ENDIAN)
 
 
 FRAMES = [bytes([number]) * (10 + 2 * number) for number in range(5)]
@@ -356,6 +460,8 @@ def by_pydicom(sample: Sample) -> list[bytes] | None:
             generate_frames(pixels.value, number_of_frames=count, extended_offsets=extended)
         )
     bits = found.Rows * found.Columns * found.get("SamplesPerPixel", 1) * found.BitsAllocated
+    if sample.transfer_syntax_uid == BIG_ENDIAN and found.BitsAllocated == 8 and count == 1:
+        return [bytes(get_decoder(UID(BIG_ENDIAN)).as_buffer(found)[0])]
     if found.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits // 3 * 2 if len(pixels.value) * 8 < bits * count else bits
     if bits * count > len(pixels.value) * 8:
@@ -400,13 +506,18 @@ def test_the_frames_of_every_file_are_those_that_pydicom_gives() -> None:
         if expected is None:
             continue
         if sample.transfer_syntax_uid == DEFLATED:
-            read = InflatedDataSet(read, size).read  # type: ignore[assignment]
+            opened = InflatedDataSet(read, size)
+            assert inflated_layout(opened) == table
+            read = opened.read  # type: ignore[assignment]
         ours = [
             b"".join(read(start, end) for start, end in table.ranges(frame))
             for frame in range(table.count)
         ]
         if isinstance(table, PackedBitFrames):
-            ours = [table.cut(each, frame) for frame, each in enumerate(ours)]
+            ours = [
+                table.cut(each, frame, 0, table.frame_length_bytes)
+                for frame, each in enumerate(ours)
+            ]
         compared += 1
         if ours != expected:
             wrong.append(sample.name)

@@ -143,6 +143,16 @@ def test_request_attributes_are_read_out_of_every_form_of_item(
     assert found["RequestedProcedureID"] == "R1\\R2"
 
 
+def test_the_values_of_one_request_stand_in_one_place() -> None:
+    step, procedure = (explicit(0x00400009, "SH", b"S2"), explicit(0x00401001, "SH", b"R1"))
+    items = [item(each, defined=True) for each in (procedure, b"", step)]
+    sequence = explicit(0x00400275, "SQ", b"".join(items))
+    pixels = len(explicit(*CT_ELEMENTS[-1]))
+    found = scan(ct_explicit()[:-pixels] + sequence + ct_explicit()[-pixels:]).attributes
+    assert found["RequestedProcedureID"] == "R1"
+    assert found["ScheduledProcedureStepID"] == "\\\\S2"
+
+
 def test_sequences_of_undefined_length_are_stepped_over() -> None:
     inner = undefined_sequence(
         0x00081199,

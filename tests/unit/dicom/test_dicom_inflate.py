@@ -6,8 +6,16 @@ from random import Random
 import pytest
 
 from fileroom.dicom import inflate
-from fileroom.dicom.inflate import PIECE_BYTES, InflatedDataSet, Inflater
+from fileroom.dicom.inflate import (
+    COMPRESSED_PIECE_BYTES,
+    PIECE_BYTES,
+    SNAPSHOT_BYTES,
+    InflatedDataSet,
+    InflatedTooLargeError,
+    Inflater,
+)
 from fileroom.dicom.instance_error import InstanceError
+from fileroom.errors import TransientError
 
 
 def deflate(data: bytes) -> bytes:
@@ -59,6 +67,76 @@ def test_a_bomb_ends_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     found = opened(deflate(bytes(10_000_000)))
     assert not found.whole
     assert 1_000_000 <= found.size_bytes <= 1_000_000 + 2 * PIECE_BYTES
+
+
+def test_no_more_is_inflated_than_is_asked_for() -> None:
+    plain = Random(8).randbytes(2_000_000)
+    packed = deflate(plain)
+    asked: list[int] = []
+
+    def read(start: int, end: int) -> bytes:
+        asked.append(end)
+        return packed[start:end]
+
+    found = InflatedDataSet(read, len(packed))
+    assert asked == []
+    assert found.read(0, 10) == plain[:10]
+    assert asked == [COMPRESSED_PIECE_BYTES]
+    half = len(plain) // 2
+    found.reach(half)
+    reached = max(asked)
+    assert reached < 0.6 * len(packed)
+    assert found.read(half - 10, half) == plain[half - 10 : half]
+    assert max(asked) == reached
+
+
+def test_snapshots_move_apart_and_stay_few(plain: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate, "SNAPSHOT_EVERY_BYTES", 70_000)
+    monkeypatch.setattr(inflate, "SNAPSHOTS_MAX", 4)
+    data = plain * 4
+    found = opened(deflate(data))
+    assert found.size_bytes == len(data)
+    assert found.held_bytes <= 4 * SNAPSHOT_BYTES
+    for start in range(0, len(data), 99_991):
+        assert found.read(start, start + 100) == data[start : start + 100]
+
+
+def test_what_lies_behind_the_end_or_the_limit_cannot_be_reached(
+    plain: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = opened(deflate(plain))
+    found.reach(len(plain))
+    with pytest.raises(InstanceError, match=f"ends after {len(plain)} B"):
+        found.reach(len(plain) + 1)
+    assert found.read(0, 100) == plain[:100]
+    with pytest.raises(InstanceError):
+        opened(deflate(plain)[:1000]).reach(len(plain))
+    monkeypatch.setattr(inflate, "INFLATED_BYTES_MAX", 1_000_000)
+    bomb = opened(deflate(bytes(10_000_000)))
+    bomb.reach(1_000_000)
+    with pytest.raises(InflatedTooLargeError):
+        bomb.reach(1_000_001)
+
+
+def test_a_read_that_fails_can_be_done_again(plain: bytes) -> None:
+    packed = deflate(plain)
+    random = Random(7)
+
+    def read(start: int, end: int) -> bytes:
+        if random.random() < 0.3:
+            raise TransientError("not now")
+        return packed[start:end]
+
+    found = InflatedDataSet(read, len(packed))
+    parts, position = [], 0
+    while position < len(plain):
+        try:
+            part = found.read(position, position + 70_000)
+        except TransientError:
+            continue
+        parts.append(part)
+        position += len(part)
+    assert b"".join(parts) == plain
 
 
 def test_pushing_gives_pieces_of_bounded_size(plain: bytes) -> None:

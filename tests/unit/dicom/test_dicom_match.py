@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fileroom.dicom.match import Condition, fold, parse, wildcard_matches
+from fileroom.dicom.match import Condition, fold, fuzzy, parse, wildcard_matches
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,48 @@ def test_no_pattern_and_no_text_takes_long() -> None:
     assert not parse("PatientID", "*" * 100_000 + "b").matches(text)
     fold("a" + "\u0300\u3099\u0316" * 50_000)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("doe jane", "Doe^Jane^Q", True),
+        ("JANE DOE", "Doe^Jane", True),
+        ("doe, j", "Doe^Jane", True),
+        ("doe john", "Doe^Jane", False),
+        ("ane", "Doe^Jane", False),
+        ("mueller", "Müller^Jörg", True),
+        ("muller", "Mueller^Joerg", True),
+        ("obrien", "O'Brien^Pat", True),
+        ("o brien", "OBrien^Pat", True),
+        ("van der berg", "Berg^Jan^van der", True),
+        ("山田太郎", "Yamada^Tarou=山田^太郎", True),
+        ("yamada 太郎", "Yamada^Tarou=山田^太郎", False),
+        ("=太郎", "Yamada^Tarou=山田^太郎", True),
+        ("=yamada", "Yamada^Tarou=山田^太郎", False),
+        ("doe*", "Doe^Jane", True),  # wildcards are what they always are
+        ("jane*", "Doe^Jane", False),
+        ("^", "Doe^Jane", False),
+    ],
+)
+def test_a_name_is_fuzzily_another(key: str, value: str, expected: bool) -> None:
+    assert fuzzy("PatientName", key).matches(value) is expected
+
+
+def test_fuzzy_matching_is_bounded() -> None:
+    assert fuzzy("PatientName", "a " * 16).kind == "fuzzy"
+    assert fuzzy("PatientName", "a " * 17).kind == "single"
+
+
+@pytest.mark.parametrize(
+    ("vr", "text", "value", "expected"),
+    [
+        ("DS", "1.50", "1.5", True),
+        ("DA", "20240101-", "20240102", True),
+        ("PN", "muller*", "Müller", True),
+        ("UI", "1.2\\1.3", "1.3", True),
+        ("CS", "a*", "A", False),
+    ],
+)
+def test_a_stated_representation_decides(vr: str, text: str, value: str, expected: bool) -> None:
+    assert parse("NoSuchKeyword", text, vr=vr).matches(value) is expected

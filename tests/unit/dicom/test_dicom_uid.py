@@ -107,3 +107,19 @@ def test_the_hot_path_loads_without_pydicom() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(source)}
     )
+
+
+def test_classes_of_other_services_are_told_from_those_of_storage() -> None:
+    """By the names that pydicom's dictionary has for them."""
+    from pydicom._uid_dict import UID_dictionary
+
+    names = {number: name for number, (name, *_) in UID_dictionary.items()}
+    others = {number for number in names if uid.is_of_another_service(number)}
+    assert not [each for each in others if uid.is_storable_sop_class(each)]
+    assert [names[each] for each in others if names[each].endswith("Storage")] == [
+        "Media Storage Directory Storage"
+    ]
+    for number in ("1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.3.1.2.3.3"):
+        assert number in others
+    assert not uid.is_of_another_service("1.2.3")
+    assert not uid.is_of_another_service("1.2.840.10008.5.1.4.77.1")  # of an edition to come
