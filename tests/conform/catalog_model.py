@@ -6,6 +6,7 @@ to every row and a count is the length of a set.
 
 from dataclasses import dataclass, field
 
+from conform.commitment_model import DictCommitments
 from fileroom.catalog.errors import (
     AlreadyStoredError,
     NotInCatalogError,
@@ -15,16 +16,18 @@ from fileroom.catalog.errors import (
     StateMovedError,
     UnmatchableError,
 )
-from fileroom.catalog.levels import describe, storable
+from fileroom.catalog.levels import describe, plain_date, storable
 from fileroom.catalog.lifecycle import (
     FINISHED,
     SEAL,
     UNCOMMITTED,
+    CopyState,
     PackState,
     check_copy_move,
     check_pack_move,
 )
-from fileroom.catalog.query import MATCHABLE, Level, SearchRow
+from fileroom.catalog.moments import PAIRS, zoned
+from fileroom.catalog.query import COMPUTED, COUNTS, MATCHABLE, Level, Position, SearchRow
 from fileroom.catalog.rows import (
     CopyRow,
     HeldRecord,
@@ -40,6 +43,7 @@ from fileroom.catalog.rows import (
     SeriesToSeal,
     SpooledRow,
     SpoolPlace,
+    Standing,
     Tally,
     Totals,
 )
@@ -62,6 +66,7 @@ class Study:
     patient: int
     attributes: dict[str, str]
     modalities: list[str] = field(default_factory=list)
+    sop_classes: list[str] = field(default_factory=list)
     key: bytes | None = None
 
 
@@ -72,10 +77,11 @@ class Series:
     attributes: dict[str, str]
 
 
-class DictCatalog:
+class DictCatalog(DictCommitments):
     """`fileroom.catalog.port.Catalog` in memory, on one thread."""
 
     def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
         self.clock = clock
         self.patients: list[Patient] = []
         self.studies: list[Study] = []
@@ -85,6 +91,7 @@ class DictCatalog:
         self.settled: dict[SpoolPlace, bytes] = {}
         self.instances: dict[bytes, InstancePlace] = {}
         self.further: dict[InstancePlace, bytes] = {}
+        self.same: set[InstancePlace] = set()  # of those: no conflicts
         self.pack_rows: dict[int, PackRow] = {}
         self.packs_made = 0
         self.copy_rows: dict[tuple[int, str], CopyRow] = {}
@@ -153,6 +160,8 @@ class DictCatalog:
             self.studies.append(study)
         if described.modality and described.modality not in study.modalities:
             study.modalities.append(described.modality)
+        if header.sop_class_uid not in study.sop_classes:
+            study.sop_classes.append(header.sop_class_uid)
         number = self.studies.index(study) + 1
         for n, series in enumerate(self.all_series, 1):
             if (series.study, series.uid) == (number, header.series_instance_uid):
@@ -254,7 +263,9 @@ class DictCatalog:
                 found.setdefault(uid_digest, []).append(place)
         return found
 
-    def record_sealed(self, pack, *, members, conflicts=(), duplicates=(), lease):
+    def record_sealed(
+        self, pack, *, members, conflicts=(), repeated=(), moved=(), duplicates=(), lease
+    ):
         check_pack_move(None, pack.state)
         self._fence(lease)
         known = [n for n, row in self.pack_rows.items() if row.sha256 == pack.sha256]
@@ -263,22 +274,41 @@ class DictCatalog:
             if pack.study not in [s.study for s in self.all_series[pack.series - 1 :][:1]]:
                 raise NotInCatalogError("no series")
             digests = [each.uid_digest for each in members]
-            if self.instances.keys() & set(digests) or len(set(digests)) < len(digests):
+            freed = {d for d, place, _ in moved if self.instances.get(d) == place}
+            if (self.instances.keys() - freed) & set(digests) or len(set(digests)) < len(digests):
                 raise AlreadyStoredError("stored")
+            for uid_digest, place, standing in moved:
+                self._move(uid_digest, place, standing)
             for each in members:
                 self.instances[each.uid_digest] = InstancePlace(number, each.ordinal)
-            for each in conflicts:
+            for each in (*conflicts, *repeated):
                 self.further[InstancePlace(number, each.ordinal)] = each.uid_digest
+            self.same |= {InstancePlace(number, each.ordinal) for each in repeated}
             facts = {name: getattr(pack, name) for name in pack.__struct_fields__}
+            for name in facts.pop("providers"):
+                self.copy_rows[number, name] = CopyRow(
+                    number, name, CopyState.REPLICATED, "", "", "", 0
+                )
             self.packs_made = number
             self.pack_rows[number] = PackRow(
                 number=number,
-                instance_count=len(members) + len(conflicts),
-                conflict_count=len(conflicts),
+                instance_count=len(members) + len(conflicts) + len(repeated),
+                conflict_count=len(conflicts) + len(repeated),
                 **facts,
             )
-        self._settle([*(each.spooled_id for each in (*members, *conflicts)), *duplicates])
+        sealed = (*members, *conflicts, *repeated)
+        self._settle([*(each.spooled_id for each in sealed), *duplicates])
         return number
+
+    def _move(self, uid_digest, place, standing):
+        if self.instances.get(uid_digest) == place:
+            del self.instances[uid_digest]
+            row = self.pack_rows[place.pack]
+            self.pack_rows[place.pack] = replaced(row, conflict_count=row.conflict_count + 1)
+        self.further[place] = uid_digest
+        self.same.discard(place)
+        if standing is Standing.REPEATED:
+            self.same.add(place)
 
     def record_duplicates(self, spooled_ids, *, lease):
         self._fence(lease)
@@ -448,23 +478,45 @@ class DictCatalog:
             Level.STUDY: self._study_rows,
             Level.SERIES: self._series_rows,
         }[search.level](search.partition)
-        found = [row for row in rows if matches(search, row.attributes)]
+        found = []
+        for row in rows:
+            told = row.attributes if search.zone is None else zoned(row.attributes, search.zone)
+            if matches(search, told) and is_behind(search, row.position):
+                wanted = COUNTS[search.level] if search.computed is None else search.computed
+                uncomputed = COMPUTED[search.level] - wanted
+                left = {k: v for k, v in told.items() if k not in uncomputed}
+                found.append(SearchRow(left, row.study, row.series, row.position))
         return found[search.offset :][: max(0, search.limit)]
+
+    def count(self, search):
+        everything = replaced(search, limit=1 << 40, offset=0)
+        return len(self.search(everything))
+
+    def _availability(self, series: list[int]) -> str:
+        """PS3.3 §C.4.23.1.1, the worst of the packs that have something to serve."""
+        found = {"ONLINE"}
+        for pack in self.pack_rows.values():
+            if pack.series in series and pack.instance_count > pack.conflict_count:
+                states = {row.state for row in self.copies(pack.number)}
+                reachable = states & {CopyState.REPLICATED, CopyState.VERIFIED}
+                found.add("ONLINE" if pack.local else "NEARLINE" if reachable else "OFFLINE")
+        return max(found, key=("ONLINE", "NEARLINE", "OFFLINE").index)
+
+    def _patient_counts(self, patient: int) -> dict[str, str]:
+        studies = [m for m, study in enumerate(self.studies, 1) if study.patient == patient]
+        series = self._series_of(studies)
+        return {
+            "NumberOfPatientRelatedStudies": str(len(studies)),
+            "NumberOfPatientRelatedSeries": str(len(series)),
+            "NumberOfPatientRelatedInstances": self._count(series),
+            "InstanceAvailability": self._availability(series),
+        }
 
     def _patient_rows(self, partition):
         for n, patient in reversed(list(enumerate(self.patients, 1))):
             if patient.identity[0] == partition:
-                studies = [m for m, study in enumerate(self.studies, 1) if study.patient == n]
-                series = self._series_of(studies)
-                yield SearchRow(
-                    patient.attributes
-                    | self._identity(patient)
-                    | {
-                        "NumberOfPatientRelatedStudies": str(len(studies)),
-                        "NumberOfPatientRelatedSeries": str(len(series)),
-                        "NumberOfPatientRelatedInstances": self._count(series),
-                    }
-                )
+                said = patient.attributes | self._identity(patient) | self._patient_counts(n)
+                yield SearchRow(said, position=Position("", n, 0))
 
     def _study_rows(self, partition):
         newest = sorted(
@@ -476,12 +528,16 @@ class DictCatalog:
             if study.partition == partition:
                 series = self._series_of([n])
                 said = study.attributes | self._identity(self.patients[study.patient - 1])
+                said |= self._patient_counts(study.patient)
+                said["InstanceAvailability"] = self._availability(series)
+                said["SOPClassesInStudy"] = "\\".join(study.sop_classes)
                 if study.modalities:
                     said["ModalitiesInStudy"] = "\\".join(study.modalities)
                 said["StudyInstanceUID"] = study.uid
                 said["NumberOfStudyRelatedSeries"] = str(len(series))
                 said["NumberOfStudyRelatedInstances"] = self._count(series)
-                yield SearchRow(said, n)
+                dated = plain_date(said.get("StudyDate", ""))
+                yield SearchRow(said, n, position=Position(dated, n, 0))
 
     def _series_rows(self, partition):
         for row in self._study_rows(partition):
@@ -490,8 +546,11 @@ class DictCatalog:
                 own = {
                     "SeriesInstanceUID": series.uid,
                     "NumberOfSeriesRelatedInstances": self._count([n]),
+                    "InstanceAvailability": self._availability([n]),
                 }
-                yield SearchRow(row.attributes | series.attributes | own, row.study, n)
+                position = row.position._replace(series=n)
+                said = row.attributes | series.attributes | own
+                yield SearchRow(said, row.study, n, position)
 
     def _identity(self, patient: Patient) -> dict[str, str]:
         _, patient_id, issuer, _ = patient.identity
@@ -515,7 +574,7 @@ class DictCatalog:
             patients=len(self.patients),
             studies=len(self.studies),
             series=len(self.all_series),
-            conflicts=len(self.further),
+            conflicts=len(self.further.keys() - self.same),
             received=tally_of(self.queue),
             set_aside=tally_of(self.aside),
             states=states,
@@ -556,14 +615,14 @@ class DictCatalog:
             raise StateMovedError("back")
         self.applied = index
 
-    def record_refused(self, **texts):
+    def record_refused(self, *, count=1, **texts):
         now_ns = self.clock.wall_ns()
         kept = {name: storable(text[:64]) for name, text in texts.items()}
         key = tuple(kept.values())
         before = self.refused.get(key)
         self.refused[key] = RefusedCaller(
             **kept,
-            count=before.count + 1 if before else 1,
+            count=before.count + count if before else count,
             first_at_ns=before.first_at_ns if before else now_ns,
             last_at_ns=now_ns,
         )
@@ -607,14 +666,26 @@ def add(tallies: dict, key, more: Tally) -> None:
     )
 
 
+def is_behind(search, position: Position) -> bool:
+    """Newest study first, then the later row; series in order."""
+    if search.after is None:
+        return True
+    date, number, series = search.after
+    if (position.study_date, position.number) == (date, number):
+        return position.series > series
+    return (position.study_date, position.number) < (date, number)
+
+
 def matches(search, attributes) -> bool:
     """PS3.4 §C.2.2.2, one attribute after the other; the combined range by arithmetic."""
     conditions = list(search.conditions)
     if search.study_instance_uid not in (None, attributes.get("StudyInstanceUID")):
         return False
     ranges = {each.keyword: each for each in conditions if each.kind == "range"}
-    if search.combined_datetime and {"StudyDate", "StudyTime"} <= ranges.keys():
-        date, time = ranges["StudyDate"], ranges["StudyTime"]
+    for pair in PAIRS:
+        if not search.combined_datetime or not set(pair) <= ranges.keys():
+            continue
+        date, time = ranges[pair[0]], ranges[pair[1]]
         if [bool(b) for b in date.values] == [bool(b) for b in time.values]:
             conditions = [each for each in conditions if each not in (date, time)]
             if not in_moments(date, time, attributes):
@@ -626,10 +697,10 @@ def matches(search, attributes) -> bool:
 
 
 def in_moments(date, time, attributes) -> bool:
-    moment = attributes.get("StudyDate", "")
+    moment = attributes.get(date.keyword, "")
     if not moment:
         return False
-    clock = attributes.get("StudyTime", "")
+    clock = attributes.get(time.keyword, "")
     (d1, d2), (t1, t2) = date.values, time.values
     after = not d1 or moment > d1 or (moment == d1 and (not clock or clock >= t1))
     before = not d2 or moment < d2 or (moment == d2 and (not clock or clock <= t2))

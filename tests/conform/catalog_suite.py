@@ -1,8 +1,10 @@
 """What every catalog does, whatever keeps it. A test module gives the fixtures `catalog`, a fresh
 one, and `clock`, the ManualClock that it lives by."""
 
+from datetime import UTC
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from conform.catalog_samples import (
@@ -15,6 +17,7 @@ from conform.catalog_samples import (
     seal_all,
     spooled,
 )
+from conform.commitment_suite import CommitmentSuite
 from fileroom.catalog.errors import (
     AlreadyStoredError,
     IllegalMoveError,
@@ -26,26 +29,42 @@ from fileroom.catalog.errors import (
     UnmatchableError,
 )
 from fileroom.catalog.lifecycle import SEAL, CopyState, PackState, TaskState
+from fileroom.catalog.moments import Zone
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.query import Level, Search
-from fileroom.catalog.rows import Located, Sealed, SpoolPlace, Tally, Task
+from fileroom.catalog.rows import (
+    InstancePlace,
+    Located,
+    Moved,
+    Sealed,
+    SpoolPlace,
+    Standing,
+    Tally,
+    Task,
+)
 from fileroom.clock import ManualClock
-from fileroom.dicom.match import parse
+from fileroom.dicom.match import empty, fuzzy, parse
 from fileroom.dicom.uid import digest
 
 EVER = {"quiet_before_ns": 1 << 62, "target_bytes": 1 << 62, "limit": 100}
 
 
-def find(catalog: Catalog, level: Level = Level.STUDY, *, limit: int = 100, offset: int = 0, **q):
-    conditions = tuple(parse(keyword, text) for keyword, text in q.items())
-    search = Search(
-        level=level, partition="main", conditions=conditions, limit=limit, offset=offset
-    )
-    return catalog.search(search)
+def find(catalog: Catalog, level: Level = Level.STUDY, **asked):
+    """Matches of keys (keywords in capitals) and of what else a `Search` has."""
+    keys = {name: text for name, text in asked.items() if name[0].isupper()}
+    rest = {"limit": 100} | {name: value for name, value in asked.items() if name not in keys}
+    conditions = tuple(parse(keyword, text) for keyword, text in keys.items())
+    return catalog.search(Search(level=level, partition="main", conditions=conditions, **rest))
 
 
 def uids(rows, keyword: str = "StudyInstanceUID") -> list[str]:
     return [row.attributes[keyword] for row in rows]
+
+
+def moment_of(attributes) -> tuple[str, str, str]:
+    keywords = ("StudyDate", "StudyTime", "TimezoneOffsetFromUTC")
+    date, time, offset = (attributes.get(keyword, "") for keyword in keywords)
+    return date, time, offset
 
 
 class SpoolSuite:
@@ -65,6 +84,7 @@ class SpoolSuite:
             "AccessionNumber": "A-1",
             "StudyID": "S-1",
             "ModalitiesInStudy": "CT",
+            "SOPClassesInStudy": "1.2.840.10008.5.1.4.1.1.2",
             "NumberOfStudyRelatedSeries": "1",
             "NumberOfStudyRelatedInstances": "1",
         }
@@ -366,6 +386,62 @@ class SealSuite:
         assert find(catalog)[0].attributes["NumberOfStudyRelatedInstances"] == "3"
         assert catalog.totals().conflicts == 1
         assert catalog.series_to_seal(**EVER) == []
+
+    def test_the_same_data_set_in_two_packs_is_served_and_counted_once_and_no_conflict(
+        self, catalog: Catalog
+    ):
+        catalog.record_spooled([spooled((1, 0), "1.9.1"), spooled((1, 1), "1.9.2")], node_id=NODE)
+        (first,) = seal_all(catalog, "first")
+        place = catalog.record_series("main", header("1.9.1"))
+        catalog.record_spooled([spooled((1, 2), "1.9.1")], node_id=NODE)
+        (waits,) = catalog.spooled_of_series(place.series, bytes_max=1 << 62)
+        found = new_pack(place.study, place.series, "found", providers=("dir", "s3"))
+        second = catalog.record_sealed(
+            found,
+            members=[Sealed(None, digest("1.9.3"), 1)],
+            repeated=[Sealed(waits.id, digest("1.9.1"), 2)],
+            lease=None,
+        )
+        held = catalog.holdings("1.2.1")
+        assert (held.conflicts, held.spooled) == ({(second, 2)}, [])
+        assert [(pack.instance_count, pack.conflict_count) for pack in held.packs] == [
+            (2, 0), (2, 1),
+        ]  # fmt: skip
+        assert catalog.existing([digest("1.9.1")]) == {digest("1.9.1"): (first, 1)}
+        assert catalog.totals().conflicts == 0
+        assert find(catalog)[0].attributes["NumberOfStudyRelatedInstances"] == "3"
+        copies = [(each.provider, each.state) for each in catalog.copies(second)]
+        assert copies == [("dir", CopyState.REPLICATED), ("s3", CopyState.REPLICATED)]
+        assert catalog.uid_digests(second) == {digest("1.9.1"), digest("1.9.3")}
+
+    def test_an_older_data_set_takes_the_place_of_the_one_that_was_served(self, catalog: Catalog):
+        one, other = digest("1.9.1"), digest("1.9.2")
+        catalog.record_spooled([spooled((1, 0), "1.9.1"), spooled((1, 1), "1.9.2")], node_id=NODE)
+        (first,) = seal_all(catalog, "first")
+        place = catalog.record_series("main", header("1.9.1"))
+        members = [Sealed(None, one, 1), Sealed(None, other, 2)]
+        older = new_pack(place.study, place.series, "older")
+        moved = [Moved(one, InstancePlace(first, 1), Standing.CONFLICT)]
+        with pytest.raises(AlreadyStoredError):
+            catalog.record_sealed(older, members=members, moved=moved, lease=None)
+        assert catalog.totals().conflicts == 0, "nothing of it was done"
+        moved.append(Moved(other, InstancePlace(first, 2), Standing.REPEATED))
+        second = catalog.record_sealed(older, members=members, moved=moved, lease=None)
+        assert catalog.existing([one, other]) == {one: (second, 1), other: (second, 2)}
+        assert catalog.conflicting([one, other]) == {one: [(first, 1)], other: [(first, 2)]}
+        assert catalog.totals().conflicts == 1
+        assert [pack.conflict_count for pack in catalog.packs(limit=9)] == [2, 0]
+        third = catalog.record_sealed(
+            new_pack(place.study, place.series, "third"),
+            members=[],
+            repeated=[Sealed(None, one, 1)],
+            moved=[Moved(one, InstancePlace(first, 1), Standing.REPEATED)],
+            lease=None,
+        )
+        assert catalog.conflicting([one]) == {one: [(first, 1), (third, 1)]}
+        assert catalog.totals().conflicts == 0
+        assert [pack.conflict_count for pack in catalog.packs(limit=9)] == [2, 0, 1]
+        assert find(catalog)[0].attributes["NumberOfStudyRelatedInstances"] == "2"
 
     def test_a_member_that_got_a_pack_meanwhile_is_not_recorded_again(self, catalog: Catalog):
         rows = [spooled((1, 0), "1.9.1"), spooled((1, 1), "1.9.1", series="1.2.1.2")]
@@ -684,6 +760,32 @@ class SearchSuite:
     def test_one_key_matches_as_the_standard_says(self, catalog: Catalog, keyword, text, found):
         assert uids(find(catalog, **{keyword: text})) == found
 
+    @pytest.mark.parametrize(
+        ("keyword", "found"),
+        [
+            ("PatientID", ["1.2.5"]),
+            ("AccessionNumber", ["1.2.4", "1.2.5"]),
+            ("StudyDate", ["1.2.5"]),
+            ("PatientName", ["1.2.5"]),
+            ("ModalitiesInStudy", []),
+            ("StudyDescription", []),
+        ],
+    )
+    def test_what_has_no_value_is_found_by_asking_for_none(self, catalog: Catalog, keyword, found):
+        search = Search(level=Level.STUDY, partition="main", limit=9, conditions=(empty(keyword),))
+        assert uids(catalog.search(search)) == found
+
+    @pytest.mark.parametrize("level", Level)
+    @pytest.mark.parametrize("keys", [{}, {"PatientName": "m*"}, {"PatientID": "P-*"}])
+    def test_matches_are_counted_without_being_read(self, catalog: Catalog, level, keys):
+        conditions = tuple(parse(keyword, text) for keyword, text in keys.items())
+        search = Search(level=level, partition="main", limit=9, conditions=conditions)
+        rows = catalog.search(search)
+        asked = msgspec.structs.replace(search, limit=1, offset=1)
+        assert catalog.count(asked) == len(rows)
+        behind = msgspec.structs.replace(asked, after=rows[0].position)
+        assert catalog.count(behind) == len(rows) - 1
+
     def test_all_keys_must_match(self, catalog: Catalog):
         assert uids(find(catalog, StudyDate="20240102", PatientName="m*")) == ["1.2.2"]
         assert find(catalog, PatientID="P-1", ModalitiesInStudy="MR") == []
@@ -737,6 +839,126 @@ class SearchSuite:
         seal_all(catalog, "all")
         assert catalog.series_to_seal(**EVER) == []
         assert catalog.totals().received == Tally()
+
+    def test_a_page_begins_behind_a_match_whatever_came_in_meanwhile(self, catalog: Catalog):
+        def pages(**keys) -> list[str]:
+            conditions = tuple(parse(keyword, text) for keyword, text in keys.items())
+            asked = Search(level=Level.STUDY, partition="main", limit=2, conditions=conditions)
+            found = []
+            while page := catalog.search(asked):
+                found += uids(page)
+                asked = msgspec.structs.replace(asked, after=page[-1].position)
+                place = (9, len(found))
+                late = spooled(place, f"1.9.9.{len(found)}", study="1.2.9", StudyDate="20250101")
+                catalog.record_spooled([late], node_id=NODE)
+            return found
+
+        assert pages() == ["1.2.4", "1.2.3", "1.2.2", "1.2.1", "1.2.5"]
+        assert pages(PatientName="m*") == ["1.2.2", "1.2.1"]
+        assert pages(StudyDate="-20240102") == ["1.2.3", "1.2.2", "1.2.1"]
+        assert pages(StudyDate="20240102") == ["1.2.3", "1.2.2"]
+
+    def test_only_what_is_asked_for_is_computed(self, catalog: Catalog):
+        (row,) = find(catalog, PatientID="P-2", computed=frozenset({"InstanceAvailability"}))
+        assert row.attributes["InstanceAvailability"] == "ONLINE"
+        assert not [each for each in row.attributes if each.startswith("Number")]
+        patients = frozenset({"NumberOfPatientRelatedInstances"})
+        (row,) = find(catalog, PatientID="P-2", computed=patients)
+        assert row.attributes["NumberOfPatientRelatedInstances"] == "2"
+
+    def test_what_lies_nowhere_here_is_nearline_and_what_no_copy_is_left_of_offline(
+        self, catalog: Catalog
+    ):
+        def said(level: Level = Level.STUDY, **keys: str) -> list[str]:
+            wanted = frozenset({"InstanceAvailability"})
+            rows = find(catalog, level, computed=wanted, PatientID="P-2", **keys)
+            return [row.attributes["InstanceAvailability"] for row in rows]
+
+        packs = catalog.packs(numbers=seal_all(catalog, "all"), limit=99)
+        study = catalog.holdings("1.2.2").series[0].study
+        first, second = [row.number for row in packs if row.study == study]
+        catalog.set_copy(first, "bucket", None, CopyState.PENDING)
+        catalog.set_copy(first, "bucket", CopyState.PENDING, CopyState.REPLICATED)
+        assert said() == ["ONLINE"]
+        catalog.set_local(first, False)
+        assert (said(), said(Level.SERIES)) == (["NEARLINE"], ["NEARLINE", "ONLINE"])
+        catalog.set_local(second, False)
+        assert (said(), said(Level.PATIENT)) == (["OFFLINE"], ["OFFLINE"])
+        assert said(Level.SERIES) == ["NEARLINE", "OFFLINE"]
+
+    def test_a_study_tells_the_sop_classes_of_all_its_instances(self, catalog: Catalog):
+        ct, mr = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+        one = spooled((3, 0), "1.9.70", study="1.2.1", series="1.2.1.0")
+        other = msgspec.structs.replace(one.header, sop_class_uid=mr, sop_instance_uid="1.9.71")
+        catalog.record_spooled([one], node_id=NODE)
+        catalog.record_spooled(
+            [msgspec.structs.replace(one, offset=1, header=other, sha256=b"o" * 32)], node_id=NODE
+        )
+        assert uids(find(catalog, SOPClassesInStudy=mr)) == ["1.2.1"]
+        (row,) = find(catalog, StudyInstanceUID="1.2.1")
+        assert row.attributes["SOPClassesInStudy"] == f"{ct}\\{mr}"
+        assert len(find(catalog, SOPClassesInStudy=f"{mr}\\{ct}")) == 5
+
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [
+            ("jorg muller", ["1.2.1"]),
+            ("Mueller Joerg", ["1.2.1"]),
+            ("mull", ["1.2.2", "1.2.1"]),
+            ("たろう", ["1.2.3"]),
+            ("山田太", ["1.2.3"]),
+            ("taro yama", ["1.2.3"]),
+            ("=山田", ["1.2.3"]),
+            ("smithjohn", ["1.2.4"]),
+            ("ohn", []),
+            ("taro 山田", []),  # not in one component group
+        ],
+    )
+    def test_a_name_is_found_by_its_words_under_fuzzy_matching(self, catalog: Catalog, name, found):
+        search = Search(
+            level=Level.STUDY,
+            partition="main",
+            limit=9,
+            conditions=(fuzzy("PatientName", name),),
+        )
+        assert uids(catalog.search(search)) == found
+
+    def test_moments_are_asked_for_and_told_in_the_askers_time_zone(self, catalog: Catalog):
+        catalog.record_spooled(
+            [
+                spooled(
+                    (3, 0),
+                    "1.9.80",
+                    study="1.2.8",
+                    StudyDate="20240301",
+                    StudyTime="003015",
+                    TimezoneOffsetFromUTC="+0100",
+                )
+            ],
+            node_id=NODE,
+        )
+
+        def asked(zone: Zone, **keys: str):
+            return [
+                (row.attributes["StudyInstanceUID"], *moment_of(row.attributes))
+                for row in find(catalog, zone=zone, **keys)
+            ]
+
+        utc, tokyo = Zone(0, None), Zone(9 * 60, None)
+        assert asked(utc, StudyDate="20240229") == [("1.2.8", "20240229", "233015", "+0000")]
+        assert asked(utc, StudyDate="20240301") == []
+        assert asked(tokyo, StudyDate="20240301-", StudyTime="0830-") == [
+            ("1.2.8", "20240301", "083015", "+0900")
+        ]
+        # What states no offset is told as it is, unless the site's zone is known.
+        assert asked(tokyo, AccessionNumber="A2") == [("1.2.2", "20240102", "2200", "")]
+        assert asked(Zone(9 * 60, UTC), AccessionNumber="A2") == [
+            ("1.2.2", "20240103", "0700", "+0900")
+        ]
+        assert uids(find(catalog, zone=Zone(9 * 60, UTC), StudyDate="20240103")) == [
+            "1.2.4",
+            "1.2.2",
+        ]
 
     def test_an_attribute_that_is_not_kept_is_refused(self, catalog: Catalog):
         with pytest.raises(UnmatchableError):
@@ -829,21 +1051,22 @@ class RecordSuite:
         assert "t5" in kept
 
     def test_refused_callers_are_counted_and_bounded(self, catalog: Catalog, clock: ManualClock):
-        def refuse(address: str) -> None:
+        def refuse(address: str, count: int = 1) -> None:
             clock.advance(1)
             catalog.record_refused(
                 address=address,
                 calling_ae_title="EVIL\0\ud800" + "x" * 500,
                 called_ae_title="FILEROOM",
                 reason="not a peer",
+                count=count,
             )
 
         for n in range(1005):
             refuse(f"10.0.0.{n}")
-        refuse("10.0.0.1004")
+        refuse("10.0.0.1004", count=3)
         callers = catalog.refused_callers(limit=5000)
         assert len(callers) == 1000
-        assert (callers[0].address, callers[0].count) == ("10.0.0.1004", 2)
+        assert (callers[0].address, callers[0].count) == ("10.0.0.1004", 4)
         assert callers[0].last_at_ns - callers[0].first_at_ns == SECOND_NS
         assert len(callers[0].calling_ae_title) <= 64
         assert callers[-1].address == "10.0.0.5"
@@ -858,5 +1081,5 @@ class RecordSuite:
         assert (find(catalog), catalog.totals()) == before
 
 
-class CatalogSuite(SpoolSuite, SealSuite, PackSuite, RecordSuite):
+class CatalogSuite(SpoolSuite, SealSuite, PackSuite, RecordSuite, CommitmentSuite):
     """All but the searches, which have a fixture of their own."""

@@ -1,18 +1,21 @@
 """A search by index finds what the standard's matching finds on every row."""
 
 import tempfile
+from datetime import UTC
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from conform.catalog_model import DictCatalog
 from conform.catalog_samples import NODE, spooled
 from fileroom.catalog.errors import SearchTooBroadError
-from fileroom.catalog.query import MATCHABLE, Level, Search
+from fileroom.catalog.moments import Zone
+from fileroom.catalog.query import AVAILABILITY, COMPUTED, MATCHABLE, Level, Search
 from fileroom.catalog.sqlite import SqliteCatalog
 from fileroom.clock import ManualClock
-from fileroom.dicom.match import parse
+from fileroom.dicom.match import empty, fuzzy, parse
 from fileroom.disk import Disk
 
 LETTERS = "aAäÄ^=*?[]\\_% é😀\uffff"
@@ -29,6 +32,9 @@ STORED = {
     "StudyID": st.sampled_from(["S1", ""]),
     "Modality": st.sampled_from(["CT", "MR", "C", ""]),
     "StudyDescription": words,
+    "TimezoneOffsetFromUTC": st.sampled_from(["", "+0000", "-0930", "+1400", "0100"]),
+    "SeriesDate": dates | st.just(""),
+    "SeriesTime": times | st.just(""),
 }
 patterns = st.sampled_from(["P*", "?1", "*[1]*", "A*", "*", "**", "a?*", "[*", "*\\*", "ä*"])
 ASKED = {
@@ -46,7 +52,13 @@ ASKED = {
     "Modality": st.sampled_from(["CT", "C"]),
     "SeriesInstanceUID": st.sampled_from(["1.2.0.1", "1.2.1.1\\1.2.2.1"]),
     "StudyDescription": words | patterns,
+    "SeriesDate": st.builds("{}-{}".format, dates, dates),
+    "SeriesTime": st.builds("{}-{}".format, times, times),
+    "SOPClassesInStudy": st.sampled_from(
+        ["1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2\\1.2", "1.2"]
+    ),
 }
+fuzzy_names = st.sampled_from(["doe jane", "jan", "doejane", "たろ", "D", "doé^j"]) | words
 
 
 @st.composite
@@ -55,14 +67,22 @@ def searches(draw):
     keywords = sorted(MATCHABLE[level] & ASKED.keys())
     below = [None, None, None if level is Level.PATIENT else "1.2.1"]
     asked = draw(st.lists(st.sampled_from(keywords), max_size=3, unique=True))
+    conditions = [parse(keyword, draw(ASKED[keyword])) for keyword in asked]
+    if draw(st.booleans()):
+        conditions.append(fuzzy("PatientName", draw(fuzzy_names)))
+    if draw(st.booleans()):
+        conditions.append(empty(draw(st.sampled_from(keywords))))
+    zone = st.builds(Zone, st.sampled_from([0, 60, -570, 840, -720]), st.none() | st.just(UTC))
     return Search(
         level=level,
         partition="main",
         limit=draw(st.integers(1, 8)),
         offset=draw(st.integers(0, 3)),
         study_instance_uid=draw(st.sampled_from(below)),
-        conditions=tuple(parse(keyword, draw(ASKED[keyword])) for keyword in asked),
+        conditions=tuple(conditions),
+        computed=draw(st.sampled_from([None, COMPUTED[level], frozenset({AVAILABILITY})])),
         combined_datetime=draw(st.booleans()),
+        zone=draw(st.none() | zone),
     )
 
 
@@ -85,9 +105,23 @@ def test_an_index_never_hides_a_match(told, asked):
         for each in (catalog, model):
             each.record_spooled(rows, node_id=NODE)
         for search in asked:
-            found = [row.attributes for row in catalog.search(search)]
-            assert found == [row.attributes for row in model.search(search)]
+            found = catalog.search(search)
+            assert found == model.search(search)
+            everything = structs.replace(search, limit=100, offset=0)
+            assert paged(catalog, search) == catalog.search(everything)
+            assert catalog.count(search) == len(catalog.search(everything))
         catalog.close()
+
+
+def paged(catalog, search: Search):
+    """All matches, read as pages of which each begins behind the one before."""
+    found = []
+    while True:
+        after = found[-1].position if found else None
+        page = catalog.search(structs.replace(search, limit=2, offset=0, after=after))
+        if not page:
+            return found
+        found += page
 
 
 @given(scanned=st.integers(1, 10))

@@ -11,7 +11,7 @@ from conform.catalog_model import DictCatalog
 from conform.catalog_samples import NODE, T0_NS, new_pack, spooled
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.query import Level, Search
-from fileroom.catalog.rows import Sealed
+from fileroom.catalog.rows import InstancePlace, Moved, Sealed, Standing
 from fileroom.catalog.sqlite import SqliteCatalog
 from fileroom.clock import ManualClock
 from fileroom.dicom.match import parse
@@ -111,6 +111,36 @@ class CatalogMachine(RuleBasedStateMachine):
         else:
             self.both(lambda catalog: catalog.record_duplicates(duplicates, lease=lease))
 
+    @rule(
+        number=st.integers(1, 3),
+        instances=st.sets(instances, min_size=1, max_size=3),
+        standing=st.sampled_from(Standing),
+        displaced=st.sampled_from([Standing.CONFLICT, Standing.REPEATED]),
+        provider=st.sampled_from(["dir", "s3"]),
+    )
+    def adopt(self, number, instances, standing, displaced, provider):
+        """A pack that was found, with whatever standing beside what is there."""
+        if number > len(self.model.all_series):
+            return
+        taken = self.both(lambda catalog: catalog.existing([digest(each) for each in instances]))
+        found = {Standing.SERVED: [], Standing.CONFLICT: [], Standing.REPEATED: []}
+        for ordinal, uid in enumerate(sorted(instances), 1):
+            found[standing].append(Sealed(None, digest(uid), ordinal))
+        moved = [Moved(uid, InstancePlace(*place), displaced) for uid, place in taken.items()]
+        self.packs += 1
+        study = self.model.all_series[number - 1].study
+        pack = new_pack(study, number, str(self.packs), providers=(provider,), local=False)
+        self.both(
+            lambda catalog: catalog.record_sealed(
+                pack,
+                members=found[Standing.SERVED],
+                conflicts=found[Standing.CONFLICT],
+                repeated=found[Standing.REPEATED],
+                moved=moved if standing is Standing.SERVED else [],
+                lease=None,
+            )
+        )
+
     @rule(number=st.integers(1, 3), count=st.integers(1, 2))
     def set_aside(self, number, count):
         rows = self.model.spooled_of_series(number, bytes_max=1 << 62)[:count]
@@ -192,7 +222,9 @@ class CatalogMachine(RuleBasedStateMachine):
                 quiet_before_ns=T0_NS + 2, target_bytes=3000, limit=9
             )
         )
-        self.both(lambda catalog: catalog.packs(limit=99))
+        packs = self.both(lambda catalog: catalog.packs(limit=99))
+        for pack in packs:
+            self.both(lambda catalog, number=pack.number: catalog.copies(number))
         self.both(lambda catalog: catalog.evictable(99))
         for level in Level:
             search = Search(level=level, partition="main", limit=9)

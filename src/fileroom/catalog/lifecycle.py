@@ -1,4 +1,4 @@
-"""States of packs, copies and tasks, and the moves between them, as tables.
+"""States of packs, copies, tasks and storage commitments, and the moves between them, as tables.
 
     received -> SEALED -> REPLICATED -> VERIFIED -> COMMITTED -> (evicted: no longer local)
                    '----------'------------'------------'--> AT_RISK -> back, once repaired
@@ -42,6 +42,14 @@ class TaskState(StrEnum):
     DONE = "DONE"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+
+
+class CommitmentState(StrEnum):
+    """Where a storage commitment stands that a peer asked for."""
+
+    WAITING = "WAITING"  # for one of its instances to be COMMITTED
+    JUDGED = "JUDGED"  # every instance is decided, and the peer is to be told
+    REPORTED = "REPORTED"
 
 
 UNCOMMITTED = (PackState.SEALED, PackState.REPLICATED, PackState.VERIFIED, PackState.AT_RISK)

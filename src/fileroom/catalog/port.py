@@ -12,6 +12,7 @@ CatalogFullError (try later); only what else they raise is said below.
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from fileroom.catalog.commitments import CatalogCommitments
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.query import Search, SearchRow
 from fileroom.catalog.rows import (
@@ -22,6 +23,7 @@ from fileroom.catalog.rows import (
     KeyCopyRow,
     Lease,
     Located,
+    Moved,
     NewPack,
     NewSpooled,
     PackRow,
@@ -115,7 +117,7 @@ class CatalogSeal(Protocol):
         ...
 
     def conflicting(self, uid_digests: Collection[bytes]) -> dict[bytes, list[InstancePlace]]:
-        """Where further data sets with those UIDs lie."""
+        """Where further data sets with those UIDs lie, and the same ones again."""
         ...
 
     def record_sealed(
@@ -124,6 +126,8 @@ class CatalogSeal(Protocol):
         *,
         members: Sequence[Sealed],
         conflicts: Sequence[Sealed] = (),
+        repeated: Sequence[Sealed] = (),
+        moved: Sequence[Moved] = (),
         duplicates: Collection[int] = (),
         lease: Lease | None,
     ) -> int:
@@ -132,6 +136,9 @@ class CatalogSeal(Protocol):
         Args:
             members: instances whose UID no pack held before, each UID once.
             conflicts: those in the pack whose UID another data set holds; kept, not served.
+            repeated: those in the pack that another pack holds with the same bytes.
+            moved: data sets of other packs that a member takes the place of, or that are the
+                same as one.
             duplicates: spooled rows that are in no new pack, because the same data set is kept.
             lease: what the work was done under; None where no one else can be doing it.
 
@@ -280,6 +287,15 @@ class CatalogSearch(Protocol):
         """
         ...
 
+    def count(self, search: Search) -> int | None:
+        """How many matches there are, whatever the search's limit and offset; behind its position,
+        if it has one. None: to know it would cost far more than to find the first of them.
+
+        Raises:
+            UnmatchableError: as `search` does.
+        """
+        ...
+
     def totals(self) -> Totals:
         """How much there is of everything."""
         ...
@@ -312,9 +328,15 @@ class CatalogRecords(Protocol):
         ...
 
     def record_refused(
-        self, *, address: str, calling_ae_title: str, called_ae_title: str, reason: str
+        self,
+        *,
+        address: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+        reason: str,
+        count: int = 1,
     ) -> None:
-        """Count a caller that was turned away; the 1,000 lately seen are kept."""
+        """Count a caller that was turned away, `count` times; the 1,000 lately seen are kept."""
         ...
 
     def refused_callers(self, *, limit: int = 1000) -> list[RefusedCaller]:
@@ -322,7 +344,15 @@ class CatalogRecords(Protocol):
         ...
 
 
-class Catalog(CatalogIntake, CatalogSeal, CatalogPacks, CatalogSearch, CatalogRecords, Protocol):
+class Catalog(
+    CatalogIntake,
+    CatalogSeal,
+    CatalogPacks,
+    CatalogSearch,
+    CatalogCommitments,
+    CatalogRecords,
+    Protocol,
+):
     """All of it, and its upkeep."""
 
     def make_durable(self) -> None:

@@ -19,12 +19,21 @@ from fileroom.catalog.levels import (
     SERIES_ATTRIBUTES,
     STUDY_ATTRIBUTES,
     STUDY_COLUMNS,
-    plain_date,
     storable,
 )
-from fileroom.dicom.match import Condition, fold
+from fileroom.catalog.moments import (
+    Pair,
+    Zone,
+    days_around,
+    is_within,
+    padded,
+    pair_up,
+    zoned,
+)
+from fileroom.dicom.match import Condition, fold, fuzzy_words
 
 ROWS_SCANNED_MAX = 100_000
+ROWS_COUNTED_MAX = 1_000  # one by one, where no index decides: some 20 ms
 GLOB_LENGTH_MAX = 128  # longer patterns are matched in linear time, outside of the index
 
 
@@ -37,22 +46,61 @@ class Level(StrEnum):
 
 
 _PATIENT = frozenset({*PATIENT_IDENTITY, *PATIENT_ATTRIBUTES})
-_STUDY = _PATIENT | {*STUDY_COLUMNS, *STUDY_ATTRIBUTES, "ModalitiesInStudy"}
+_STUDY = _PATIENT | {
+    *STUDY_COLUMNS,
+    *STUDY_ATTRIBUTES,
+    "ModalitiesInStudy",
+    "SOPClassesInStudy",
+}
 MATCHABLE: Mapping[Level, frozenset[str]] = {
     Level.PATIENT: _PATIENT,
     Level.STUDY: _STUDY,
     Level.SERIES: _STUDY | {*SERIES_ATTRIBUTES, "SeriesInstanceUID"},
 }
+PATIENT_COUNTS = frozenset(
+    {
+        "NumberOfPatientRelatedStudies",
+        "NumberOfPatientRelatedSeries",
+        "NumberOfPatientRelatedInstances",
+    }
+)
+STUDY_COUNTS = frozenset({"NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"})
+SERIES_COUNTS = frozenset({"NumberOfSeriesRelatedInstances"})
+AVAILABILITY = "InstanceAvailability"
+COMPUTED: Mapping[Level, frozenset[str]] = {
+    Level.PATIENT: PATIENT_COUNTS | {AVAILABILITY},
+    Level.STUDY: PATIENT_COUNTS | STUDY_COUNTS | {AVAILABILITY},
+    Level.SERIES: PATIENT_COUNTS | STUDY_COUNTS | SERIES_COUNTS | {AVAILABILITY},
+}
+"""What is computed for a match and not kept, so that nothing can be searched for by it."""
+COUNTS: Mapping[Level, frozenset[str]] = {
+    Level.PATIENT: PATIENT_COUNTS,
+    Level.STUDY: STUDY_COUNTS,
+    Level.SERIES: STUDY_COUNTS | SERIES_COUNTS,
+}
+
+
+class Position(NamedTuple):
+    """Where a match stands in the order of a search: its study's date (none at PATIENT level),
+    the row number of its patient or study, and of its series (0 above)."""
+
+    study_date: str
+    number: int
+    series: int
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """One search. Newest study first, then the later row; `offset` counts matches.
 
     Attributes:
+        after: only what stands behind this position. Pages that are read so neither repeat nor
+            leave out a match because others come in meanwhile.
         study_instance_uid: only below this study (PS3.18 §10.6.1 "Study's Series").
         conditions: all must hold. Every keyword must be in MATCHABLE of the level.
-        combined_datetime: Study Date and Study Time ranges are one range of moments
+        computed: which attributes of COMPUTED the matches tell; None: those of COUNTS.
+        combined_datetime: ranges of a date and its time are one range of moments
             (PS3.4 §C.2.2.2.5.4); a C-FIND without that negotiation turns it off.
+        zone: in which dates and times are asked for and told.
         rows_scanned_max: how many rows may be looked at for conditions without an index.
     """
 
@@ -60,9 +108,12 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     partition: str
     limit: int
     offset: int = 0
+    after: Position | None = None
     study_instance_uid: str | None = None
     conditions: tuple[Condition, ...] = ()
+    computed: frozenset[str] | None = None
     combined_datetime: bool = True
+    zone: Zone | None = None
     rows_scanned_max: int = ROWS_SCANNED_MAX
 
 
@@ -75,6 +126,7 @@ class SearchRow(msgspec.Struct, frozen=True):
     attributes: dict[str, str]
     study: int = 0
     series: int = 0
+    position: Position = Position("", 0, 0)
 
 
 class Column(StrEnum):
@@ -88,6 +140,7 @@ class Column(StrEnum):
     ACCESSION_NUMBER = "AccessionNumber"
     STUDY_ID = "StudyID"
     MODALITIES = "ModalitiesInStudy"  # all of a study's, each between backslashes
+    SOP_CLASSES = "SOPClassesInStudy"  # the same
     SERIES_UID = "SeriesInstanceUID"
 
 
@@ -115,6 +168,7 @@ class Operation(StrEnum):
     BELOW = "<"  # (bound,)
     GLOB = "glob"  # (pattern,) with * ? and [[] for a bracket
     CONTAINS = "contains"  # (part,)
+    EMPTY = "empty"  # ("",); no index has it
 
 
 class Narrowing(NamedTuple):
@@ -132,24 +186,30 @@ class Plan(msgspec.Struct, frozen=True):
         first: the column whose index finds the candidates; the study date's if nothing narrows
             more, which also gives them in order.
         checks: conditions that the narrowings do not decide.
-        moments: the pair of Study Date and Study Time conditions to check as one.
+        moments: ranges of a date and its time to check as one.
+        zone: in which both are to be read.
     """
 
     narrowings: tuple[Narrowing, ...]
     first: Column
     checks: tuple[Condition, ...]
-    moments: tuple[Condition, Condition] | None
+    moments: tuple[Pair, ...]
+    zone: Zone | None
 
     @property
     def exact(self) -> bool:
         """Whether the narrowings alone decide, so that rows can be counted unseen."""
-        return not self.checks and self.moments is None
+        return not self.checks and not self.moments
 
-    def admits(self, attributes: Mapping[str, str]) -> bool:
-        """Whether a candidate row with these attributes is a match."""
-        if self.moments is not None and not _in_moments(self.moments, attributes):
+    def told(self, attributes: Mapping[str, str]) -> Mapping[str, str]:
+        """A row's attributes as the asker's clocks have them."""
+        return attributes if self.zone is None else zoned(attributes, self.zone)
+
+    def admits(self, told: Mapping[str, str]) -> bool:
+        """Whether a candidate row that is told so is a match."""
+        if not all(is_within(pair, told) for pair in self.moments):
             return False
-        return all(check.matches(attributes.get(check.keyword)) for check in self.checks)
+        return all(check.matches(told.get(check.keyword)) for check in self.checks)
 
 
 def plan(search: Search) -> Plan:
@@ -165,7 +225,7 @@ def plan(search: Search) -> Plan:
             raise UnmatchableError(f"{condition.keyword} is not kept at {search.level} level")
         if _is_universal(condition):
             continue
-        found, decided = _narrow(condition)
+        found, decided = _narrow(condition, search.zone)
         narrowings += found
         if not decided:
             checks.append(condition)
@@ -175,10 +235,10 @@ def plan(search: Search) -> Plan:
         narrowings.append(
             Narrowing(Column.STUDY_UID, Operation.EQUAL, (storable(search.study_instance_uid),))
         )
-    moments = _moments(search) if search.combined_datetime else None
-    if moments is not None:
-        checks = [check for check in checks if check not in moments]
-    return Plan(tuple(narrowings), _first(narrowings), tuple(checks), moments)
+    moments = pair_up(search.conditions)[0] if search.combined_datetime else ()
+    paired = [each for pair in moments for each in pair]
+    checks = [check for check in checks if check not in paired]
+    return Plan(tuple(narrowings), _first(narrowings), tuple(checks), moments, search.zone)
 
 
 def _first(narrowings: list[Narrowing]) -> Column:
@@ -204,18 +264,26 @@ def _is_universal(condition: Condition) -> bool:
     )
 
 
-def _narrow(condition: Condition) -> tuple[list[Narrowing], bool]:
+def _narrow(condition: Condition, zone: Zone | None) -> tuple[list[Narrowing], bool]:
     """Narrowings for a condition, and whether they alone decide it."""
     column = _COLUMN_OF.get(condition.keyword)
     values = tuple(storable(value) for value in condition.values)
+    if condition.kind == "empty":
+        if column is None or column not in _TEXT:
+            return [], False
+        return [Narrowing(column, Operation.EMPTY, ("",))], True
     if column is None or any("\\" in value for value in values):
         return [], False
+    if column is Column.STUDY_DATE and zone is not None:
+        return _narrow_date(*days_around(values[0], values[-1])), False
     if column is Column.NAME:
         return _narrow_name(condition.kind, values[0]), False
+    if column is Column.SOP_CLASSES and len(values) != 1:
+        return [], False
     if condition.kind == "uid_list" and len(values) != 1:
         return [Narrowing(column, Operation.ANY_OF, values)], True
     if condition.kind in ("single", "uid_list"):
-        if column is Column.MODALITIES:
+        if column in (Column.MODALITIES, Column.SOP_CLASSES):
             return [Narrowing(column, Operation.CONTAINS, (f"\\{values[0]}\\",))], True
         return [Narrowing(column, Operation.EQUAL, values)], True
     if condition.kind == "range" and column is Column.STUDY_DATE:
@@ -229,9 +297,9 @@ def _narrow_date(start: str, end: str) -> list[Narrowing]:
     """A date range; an end that is not precise covers all it may mean."""
     found = []
     if start:
-        found.append(Narrowing(Column.STUDY_DATE, Operation.FROM, (_padded(start, 8, "0"),)))
+        found.append(Narrowing(Column.STUDY_DATE, Operation.FROM, (padded(start, 8, "0"),)))
     if end:
-        found.append(Narrowing(Column.STUDY_DATE, Operation.TO, (_padded(end, 8, "9"),)))
+        found.append(Narrowing(Column.STUDY_DATE, Operation.TO, (padded(end, 8, "9"),)))
     return found
 
 
@@ -242,6 +310,10 @@ def _narrow_name(kind: str, name: str) -> list[Narrowing]:
             folded = fold(group).rstrip("^ ")
             if kind == "single":
                 return [Narrowing(Column.NAME, Operation.EQUAL, (folded,))]
+            if kind == "fuzzy":
+                # Its letters stand in the name in their order, whatever stands between them.
+                patterns = ["*".join(("", *word, "")) for word in fuzzy_words(folded)]
+                return [each for pattern in patterns for each in _glob(Column.NAME, pattern)]
             return _narrow_pattern(Column.NAME, folded)
     return []
 
@@ -249,10 +321,13 @@ def _narrow_name(kind: str, name: str) -> list[Narrowing]:
 def _narrow_pattern(column: Column, pattern: str) -> list[Narrowing]:
     """A wildcard pattern as a range where it begins with plain text, and as a GLOB."""
     literal = pattern.split("*", 1)[0].split("?", 1)[0]
-    found = _prefix(column, literal) if literal else []
-    if len(pattern) <= GLOB_LENGTH_MAX:
-        found.append(Narrowing(column, Operation.GLOB, (pattern.replace("[", "[[]"),)))
-    return found
+    return [*(_prefix(column, literal) if literal else ()), *_glob(column, pattern)]
+
+
+def _glob(column: Column, pattern: str) -> list[Narrowing]:
+    if len(pattern) > GLOB_LENGTH_MAX:
+        return []
+    return [Narrowing(column, Operation.GLOB, (pattern.replace("[", "[[]"),))]
 
 
 def _prefix(column: Column, prefix: str) -> list[Narrowing]:
@@ -271,37 +346,3 @@ def _above(prefix: str) -> str:
         if following <= 0x10FFFF:
             return prefix[: end - 1] + chr(following)
     return ""
-
-
-def _moments(search: Search) -> tuple[Condition, Condition] | None:
-    """The date and time conditions, if they are ranges of the same form."""
-    ranges = {each.keyword: each for each in search.conditions if each.kind == "range"}
-    date, time = ranges.get("StudyDate"), ranges.get("StudyTime")
-    if date is None or time is None:
-        return None
-    forms = ([bool(bound) for bound in each.values] for each in (date, time))
-    return (date, time) if next(forms) == next(forms) else None
-
-
-def _in_moments(moments: tuple[Condition, Condition], attributes: Mapping[str, str]) -> bool:
-    """Whether the study's moment lies in the range (PS3.4 §C.2.2.2.5.4).
-
-    A study without a date matches none; one without a time counts as its whole day.
-    """
-    date = plain_date(attributes.get("StudyDate", ""))
-    if not date:
-        return False
-    time = attributes.get("StudyTime", "").replace(":", "")
-    (first_date, last_date), (first_time, last_time) = (each.values for each in moments)
-    if first_date and date + _padded(time, 12, "9") < _moment(first_date, first_time, "0"):
-        return False
-    return not last_date or (date + _padded(time, 12, "0") <= _moment(last_date, last_time, "9"))
-
-
-def _moment(date: str, time: str, digit: str) -> str:
-    return _padded(date, 8, digit) + _padded(time, 12, digit)
-
-
-def _padded(text: str, digits: int, digit: str) -> str:
-    """A date or time as that many digits, what it leaves open filled with `digit`."""
-    return text.replace(".", "").ljust(digits, digit)[:digits]

@@ -3,6 +3,7 @@
 Pure.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,22 @@ class Sealed(NamedTuple):
     spooled_id: int | None
     uid_digest: bytes
     ordinal: int
+
+
+class Standing(StrEnum):
+    """How a data set in a pack stands to the others under its SOP Instance UID."""
+
+    SERVED = "served"
+    CONFLICT = "conflict"  # another one is served; kept
+    REPEATED = "repeated"  # what is served, or a conflict, once more: kept with its pack
+
+
+class Moved(NamedTuple):
+    """A data set of another pack that stands otherwise from now on; it is not served."""
+
+    uid_digest: bytes
+    place: InstancePlace
+    standing: Standing
 
 
 class SeriesPlace(NamedTuple):
@@ -107,6 +124,7 @@ class NewPack(msgspec.Struct, frozen=True, kw_only=True):
         metadata_offset, metadata_size_bytes: the deflated metadata member in the plaintext.
         received_oldest_ns: when its oldest instance came.
         state, local: a rebuild records packs that lie at a provider only.
+        providers: those whose listing showed it; each gets a copy to be verified.
     """
 
     study: int
@@ -123,6 +141,7 @@ class NewPack(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     state: PackState = PackState.SEALED
     local: bool = True
+    providers: tuple[str, ...] = ()
 
 
 class PackRow(msgspec.Struct, frozen=True):

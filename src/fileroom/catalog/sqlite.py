@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fileroom.catalog.sqlite_commitments import SqliteCommitments
 from fileroom.catalog.sqlite_file import SqliteFile
 from fileroom.catalog.sqlite_holdings import SqliteHoldings
 from fileroom.catalog.sqlite_intake import SqliteIntake
@@ -14,7 +15,13 @@ from fileroom.disk import Disk
 
 
 class SqliteCatalog(
-    SqliteIntake, SqliteSeal, SqlitePacks, SqliteHoldings, SqliteSearch, SqliteRecords
+    SqliteIntake,
+    SqliteSeal,
+    SqlitePacks,
+    SqliteHoldings,
+    SqliteSearch,
+    SqliteCommitments,
+    SqliteRecords,
 ):
     """`Catalog` in a file that only this key opens. docs/format/catalog.md.
 

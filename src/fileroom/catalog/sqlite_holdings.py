@@ -97,7 +97,7 @@ class SqliteHoldings(SqliteStore):
                 patients=only_int(connection, "SELECT count(*) FROM patient"),
                 studies=only_int(connection, "SELECT count(*) FROM study"),
                 series=only_int(connection, "SELECT count(*) FROM series"),
-                conflicts=only_int(connection, "SELECT count(*) FROM conflict"),
+                conflicts=only_int(connection, "SELECT count(*) FROM conflict WHERE same = 0"),
                 received=_tally(
                     connection, "SELECT sum(spooled_count), sum(spooled_bytes) FROM pending"
                 ),

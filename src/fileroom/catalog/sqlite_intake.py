@@ -56,7 +56,8 @@ DELETE FROM set_aside WHERE id IN (SELECT value FROM json_each(?)) AND EXISTS
 OFFSET_BITS = 40
 SEGMENT_MAX = (1 << 23) - 1
 SERIES_REMEMBERED_MAX = 4096
-SeriesKey = tuple[str, str, str]  # partition, Study and Series Instance UID
+# Partition, Study and Series Instance UID, and the SOP class, which the study's row tells too.
+SeriesKey = tuple[str, str, str, str]
 
 _json = msgspec.json.Encoder()
 _attributes = msgspec.json.Decoder(dict[str, str])
@@ -224,7 +225,12 @@ class SqliteIntake(SqliteStore):
         sums: dict[int, list[int]] = {}
         for row in rows:
             header = row.header
-            key = (row.partition, header.study_instance_uid, header.series_instance_uid)
+            key = (
+                row.partition,
+                header.study_instance_uid,
+                header.series_instance_uid,
+                header.sop_class_uid,
+            )
             place = self._series.get(key) or found.get(key)
             if place is None:
                 place = found[key] = _upsert(connection, row.partition, header)
@@ -262,18 +268,21 @@ def _upsert(connection: Connection, partition: str, header: Header) -> SeriesPla
     part = _partition_number(connection, partition)
     study_uid = storable(header.study_instance_uid)
     row = connection.execute(
-        "SELECT id, attributes, modalities FROM study WHERE uid = ? AND partition = ?",
+        "SELECT id, attributes, modalities, sop_classes FROM study WHERE uid = ? AND partition = ?",
         (study_uid, part),
     ).fetchone()
     if row is None:
         study, modalities = _insert_study(connection, part, study_uid, described), "\\"
+        sop_classes = modalities
     else:
-        study, said, modalities = row
+        study, said, modalities, sop_classes = row
         _fill_in_study(connection, study, said, described)
-    marked = f"\\{described.modality}\\"
-    if described.modality and marked not in modalities:
+    modalities_now = _with(modalities, described.modality)
+    sop_classes_now = _with(sop_classes, storable(header.sop_class_uid))
+    if (modalities_now, sop_classes_now) != (modalities, sop_classes):
         connection.execute(
-            "UPDATE study SET modalities = ? WHERE id = ?", (modalities + marked[1:], study)
+            "UPDATE study SET modalities = ?, sop_classes = ? WHERE id = ?",
+            (modalities_now, sop_classes_now, study),
         )
     series_uid = storable(header.series_instance_uid)
     row = connection.execute(
@@ -290,6 +299,11 @@ def _upsert(connection: Connection, partition: str, header: Header) -> SeriesPla
     if merged:
         connection.execute("UPDATE series SET attributes = ? WHERE id = ?", (merged, series))
     return SeriesPlace(study, series)
+
+
+def _with(values: str, value: str) -> str:
+    """A list of values, each between backslashes, with one more if that is new."""
+    return values if not value or f"\\{value}\\" in values else f"{values}{value}\\"
 
 
 def _insert_study(

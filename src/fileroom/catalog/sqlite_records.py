@@ -23,9 +23,9 @@ DELETE FROM task WHERE state IN (?1, ?2, ?3) AND id NOT IN (
     SELECT id FROM task WHERE state IN (?1, ?2, ?3) ORDER BY updated_at_ns DESC, id LIMIT ?4)
 """
 _REFUSED = """
-INSERT INTO refused_caller VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5)
+INSERT INTO refused_caller VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
 ON CONFLICT (address, calling_ae_title, called_ae_title, reason)
-DO UPDATE SET count = count + 1, last_at_ns = ?5
+DO UPDATE SET count = count + ?5, last_at_ns = ?6
 """
 _FORGET_REFUSED = """
 DELETE FROM refused_caller WHERE (address, calling_ae_title, called_ae_title, reason) IN (
@@ -98,7 +98,13 @@ class SqliteRecords(SqliteStore):
             )
 
     def record_refused(
-        self, *, address: str, calling_ae_title: str, called_ae_title: str, reason: str
+        self,
+        *,
+        address: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+        reason: str,
+        count: int = 1,
     ) -> None:
         texts = (address, calling_ae_title, called_ae_title, reason)
         with self._file.writing() as connection:
@@ -106,6 +112,7 @@ class SqliteRecords(SqliteStore):
                 _REFUSED,
                 (
                     *(storable(text[:CALLER_TEXT_LENGTH_MAX]) for text in texts),
+                    count,
                     self._file.clock.wall_ns(),
                 ),
             )

@@ -6,7 +6,15 @@ import msgspec
 
 from fileroom.catalog.errors import AlreadyStoredError, NotInCatalogError, StaleLeaseError
 from fileroom.catalog.lifecycle import SEAL, check_pack_move
-from fileroom.catalog.rows import InstancePlace, Lease, NewPack, Sealed, SeriesToSeal
+from fileroom.catalog.rows import (
+    InstancePlace,
+    Lease,
+    Moved,
+    NewPack,
+    Sealed,
+    SeriesToSeal,
+    Standing,
+)
 from fileroom.catalog.sqlite_file import (
     Connection,
     DuplicateKey,
@@ -48,8 +56,12 @@ _INSERT_INSTANCES = """
 INSERT INTO instance SELECT unhex(value ->> 0), ?2, value ->> 1 FROM json_each(?1)
 """
 _INSERT_CONFLICTS = """
-INSERT INTO conflict SELECT unhex(value ->> 0), ?2, value ->> 1 FROM json_each(?1)
+INSERT INTO conflict SELECT unhex(value ->> 0), ?2, value ->> 1, ?3 FROM json_each(?1)
 """
+_INSERT_COPIES = """
+INSERT INTO copy SELECT ?2, value, 'REPLICATED', ?3, '', '', '', 0 FROM json_each(?1)
+"""
+_UNSERVE = "DELETE FROM instance WHERE uid_digest = ? AND pack = ? AND ordinal = ?"
 _SERIES_OF = """
 SELECT DISTINCT series FROM json_each(?) CROSS JOIN spooled ON spooled.id = value
 """
@@ -106,6 +118,8 @@ class SqliteSeal(SqliteStore):
         *,
         members: Sequence[Sealed],
         conflicts: Sequence[Sealed] = (),
+        repeated: Sequence[Sealed] = (),
+        moved: Sequence[Moved] = (),
         duplicates: Collection[int] = (),
         lease: Lease | None,
     ) -> int:
@@ -117,8 +131,9 @@ class SqliteSeal(SqliteStore):
             )
             if not number:
                 _require_series(connection, pack.study, pack.series)
-                number = _insert_pack(connection, pack, members, conflicts)
-            spooled = [each.spooled_id for each in (*members, *conflicts)]
+                _move(connection, moved)
+                number = _insert_pack(connection, pack, members, conflicts, repeated)
+            spooled = [each.spooled_id for each in (*members, *conflicts, *repeated)]
             _settle(connection, [id for id in (*spooled, *duplicates) if id is not None])
             return number
 
@@ -190,7 +205,11 @@ def _require_series(connection: Connection, study: int, series: int) -> None:
 
 
 def _insert_pack(
-    connection: Connection, pack: NewPack, members: Sequence[Sealed], conflicts: Sequence[Sealed]
+    connection: Connection,
+    pack: NewPack,
+    members: Sequence[Sealed],
+    conflicts: Sequence[Sealed],
+    repeated: Sequence[Sealed],
 ) -> int:
     connection.execute(
         _INSERT_PACK,
@@ -204,8 +223,8 @@ def _insert_pack(
             pack.plaintext_size_bytes,
             pack.metadata_offset,
             pack.metadata_size_bytes,
-            len(members) + len(conflicts),
-            len(conflicts),
+            len(members) + len(conflicts) + len(repeated),
+            len(conflicts) + len(repeated),
             pack.state,
             pack.local,
             node_number(connection, pack.node_id),
@@ -218,8 +237,24 @@ def _insert_pack(
         connection.execute(_INSERT_INSTANCES, (_listed(members), number))
     except DuplicateKey as error:
         raise AlreadyStoredError("a member has an instance row already") from error
-    connection.execute(_INSERT_CONFLICTS, (_listed(conflicts), number))
+    connection.execute(_INSERT_CONFLICTS, (_listed(conflicts), number, False))
+    connection.execute(_INSERT_CONFLICTS, (_listed(repeated), number, True))
+    providers = _json.encode(pack.providers).decode()
+    connection.execute(_INSERT_COPIES, (providers, number, pack.size_bytes))
     return number
+
+
+def _move(connection: Connection, moved: Sequence[Moved]) -> None:
+    for uid_digest, (pack, ordinal), standing in moved:
+        connection.execute(_UNSERVE, (uid_digest, pack, ordinal))
+        if connection.changes():
+            connection.execute(
+                "UPDATE pack SET conflict_count = conflict_count + 1 WHERE number = ?", (pack,)
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO conflict VALUES (?, ?, ?, ?)",
+            (uid_digest, pack, ordinal, standing is Standing.REPEATED),
+        )
 
 
 def _settle(connection: Connection, spooled_ids: Collection[int]) -> None:

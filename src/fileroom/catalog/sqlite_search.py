@@ -7,22 +7,24 @@ import msgspec
 
 from fileroom.catalog.errors import SearchTooBroadError
 from fileroom.catalog.query import (
+    ROWS_COUNTED_MAX,
     Column,
     Level,
     Narrowing,
     Operation,
     Plan,
+    Position,
     Search,
     SearchRow,
     plan,
 )
+from fileroom.catalog.sqlite_computed import Computed
 from fileroom.catalog.sqlite_file import (
     Connection,
     Interrupted,
     SqliteStore,
     SQLiteValue,
     only_int,
-    only_row,
 )
 
 _json = msgspec.json.Encoder()
@@ -38,6 +40,7 @@ _COLUMNS = {
     Column.ACCESSION_NUMBER: "study.accession_number",
     Column.STUDY_ID: "study.study_id",
     Column.MODALITIES: "study.modalities",
+    Column.SOP_CLASSES: "study.sop_classes",
     Column.SERIES_UID: "series.uid",
 }
 _OPERATIONS = {
@@ -48,14 +51,17 @@ _OPERATIONS = {
     Operation.BELOW: "{} < ?",
     Operation.GLOB: "{} GLOB ?",
     Operation.CONTAINS: "instr({}, ?) > 0",
+    Operation.EMPTY: "{} = ?",
 }
 # An empty number is in no partial index; saying so lets the index be used.
+_PATIENT_COLUMNS = {Column.PATIENT_ID, Column.ISSUER}
 _INDEXED_IF = {
     Column.ACCESSION_NUMBER: " AND study.accession_number <> ''",
     Column.STUDY_ID: " AND study.study_id <> ''",
 }
-_STUDY_VALUES = """study.id, study.uid, study.study_date, study.accession_number, study.study_id,
-    study.modalities, study.attributes, patient.patient_id, patient.issuer"""
+_STUDY_VALUES = """patient.id, patient.patient_id, patient.issuer, study.id, study.uid,
+    study.study_date, study.accession_number, study.study_id, study.modalities,
+    study.sop_classes, study.attributes"""
 _SELECTED = {
     Level.PATIENT: "patient.id, patient.patient_id, patient.issuer, patient.attributes",
     Level.STUDY: _STUDY_VALUES,
@@ -64,17 +70,22 @@ _SELECTED = {
 # The planner has no statistics and would take the index that gives the order. So the tables
 # stand in the order in which they are to be read, and a unary plus keeps every index but that
 # of the plan's first column from being used.
-_FROM_STUDY = "study CROSS JOIN patient ON patient.id = study.patient"
+_OF_PATIENT = " CROSS JOIN patient ON patient.id = study.patient"
+_FROM_STUDY = "study" + _OF_PATIENT
 _FROM_PATIENT = "patient CROSS JOIN study ON study.patient = patient.id"
 _THEN_SERIES = " CROSS JOIN series ON series.study = study.id"
-_FROM_SERIES = (
-    "series CROSS JOIN study ON study.id = series.study"
-    " CROSS JOIN patient ON patient.id = study.patient"
-)
+_FROM_SERIES = "series CROSS JOIN study ON study.id = series.study" + _OF_PATIENT
 _ORDER = {
     Level.PATIENT: "patient.id DESC",
     Level.STUDY: "study.study_date DESC, study.id DESC",
     Level.SERIES: "study.study_date DESC, study.id DESC, series.id",
+}
+# What stands behind a position; the date stands alone so that an index can begin with it.
+_BEHIND = {
+    Level.PATIENT: "patient.id < ?",
+    Level.STUDY: "{} <= ? AND (+study.study_date < ? OR +study.id < ?)",
+    Level.SERIES: "{} <= ? AND (+study.study_date < ? OR +study.id < ?"
+    " OR (+study.id = ? AND +series.id > ?))",
 }
 _NAMED = {
     Level.PATIENT: "patient.id IN (SELECT patient FROM study WHERE id IN"
@@ -82,27 +93,6 @@ _NAMED = {
     Level.STUDY: "study.id IN (SELECT study FROM study_name WHERE {})",
     Level.SERIES: "study.id IN (SELECT study FROM study_name WHERE {})",
 }
-_STUDY_COUNTS = """
-SELECT (SELECT count(*) FROM series WHERE study = ?1),
-    (SELECT coalesce(sum(instance_count - conflict_count), 0) FROM pack WHERE study = ?1)
-    + (SELECT count(DISTINCT uid_digest)
-       FROM series CROSS JOIN unpacked ON unpacked.series = series.id WHERE study = ?1)
-"""
-_SERIES_COUNT = """
-SELECT (SELECT coalesce(sum(instance_count - conflict_count), 0)
-        FROM pack WHERE study = ?1 AND series = ?2)
-    + (SELECT count(DISTINCT uid_digest) FROM unpacked WHERE series = ?2)
-"""
-_PATIENT_COUNTS = """
-SELECT (SELECT count(*) FROM study WHERE patient = ?1),
-    (SELECT count(*)
-     FROM study CROSS JOIN series ON series.study = study.id WHERE patient = ?1),
-    (SELECT coalesce(sum(instance_count - conflict_count), 0)
-     FROM study CROSS JOIN pack ON pack.study = study.id WHERE patient = ?1)
-    + (SELECT count(DISTINCT uid_digest)
-       FROM study CROSS JOIN series ON series.study = study.id
-       CROSS JOIN unpacked ON unpacked.series = series.id WHERE patient = ?1)
-"""
 STEPS_MAX = 100_000_000  # of SQLite's machine, some seconds: the bound of a scan inside SQL
 _STEPS_AT_ONCE = 100_000
 
@@ -122,15 +112,45 @@ class SqliteSearch(SqliteStore):
             with closing(connection.execute(sql, values)) as rows:
                 candidates = (_search_row(search.level, row) for row in rows)
                 matches = _matches(search, planned, candidates)
-            counts = _Counts(connection)
+            computed = Computed(connection, search.level, search.computed)
             for match in matches:
-                match.row.attributes.update(counts.of(search.level, match))
+                match.row.attributes.update(
+                    computed.of(
+                        patient=match.patient, study=match.row.study, series=match.row.series
+                    )
+                )
         return [match.row for match in matches]
+
+    def count(self, search: Search) -> int | None:
+        try:
+            return self._count(search)
+        except SearchTooBroadError:
+            return None
+
+    def _count(self, search: Search) -> int | None:
+        planned = plan(search)
+        with self._file.reading() as connection, bounded(connection):
+            partition = only_int(
+                connection, "SELECT number FROM partition WHERE name = ?", (search.partition,)
+            )
+            if planned.exact:
+                sql, values = _candidates(search, planned, partition, counted=True)
+                found = only_int(connection, sql, values)
+                return found if found <= search.rows_scanned_max else None
+            sql, values = _candidates(search, planned, partition)
+            with closing(connection.execute(sql, values)) as rows:
+                found = 0
+                for scanned, row in enumerate(rows):
+                    if scanned == min(search.rows_scanned_max, ROWS_COUNTED_MAX):
+                        return None
+                    said = _search_row(search.level, row).row.attributes
+                    found += planned.admits(planned.told(said))
+        return found
 
 
 class _Match(msgspec.Struct):
     row: SearchRow
-    number: int
+    patient: int
 
 
 @contextmanager
@@ -152,21 +172,36 @@ def bounded(connection: Connection) -> Iterator[None]:
         connection.set_progress_handler(None)
 
 
-def candidates_sql(level: Level, narrowings: tuple[Narrowing, ...], first: Column) -> str:
-    """The statement that finds a search's candidates by the index of the column `first`.
+def candidates_sql(
+    level: Level,
+    narrowings: tuple[Narrowing, ...],
+    first: Column,
+    *,
+    behind: bool = False,
+    counted: bool = False,
+) -> str:
+    """The statement that finds a search's candidates by the index of the column `first`, or
+    counts them.
 
-    Its parameters are the partition, each narrowing's operand (a JSON list for ANY_OF; those of
-    the name last), the limit and the offset.
+    Its parameters are the partition, the position where it is to be `behind` one, each
+    narrowing's operand (a JSON list for ANY_OF; those of the name last), the limit and the
+    offset.
     """
     terms = [_partition_term(level, first)]
+    if behind:
+        date = _COLUMNS[Column.STUDY_DATE]
+        terms.append(_BEHIND[level].format(date if first is Column.STUDY_DATE else "+" + date))
     terms += [_term(each, first) for each in narrowings if each.column is not Column.NAME]
     named = [_term(each, Column.NAME) for each in narrowings if each.column is Column.NAME]
     if named:
         terms.append(_NAMED[level].format(" AND ".join(named)))
-    return (
-        f"SELECT {_SELECTED[level]} FROM {_tables(level, first)}"  # noqa: S608 constants only
-        f" WHERE {' AND '.join(terms)} ORDER BY {_ORDER[level]} LIMIT ? OFFSET ?"
-    )
+    tables = _tables(level, first)
+    if counted and not _PATIENT_COLUMNS & {each.column for each in narrowings}:
+        tables = tables.replace(_OF_PATIENT, "")  # every study has one
+    found = f"FROM {tables} WHERE {' AND '.join(terms)}"
+    if counted:
+        return f"SELECT count(*) FROM (SELECT 1 {found} LIMIT ? OFFSET ?)"  # noqa: S608 constants only
+    return f"SELECT {_SELECTED[level]} {found} ORDER BY {_ORDER[level]} LIMIT ? OFFSET ?"
 
 
 def _tables(level: Level, first: Column) -> str:
@@ -192,21 +227,46 @@ def _term(narrowing: Narrowing, first: Column) -> str:
 
 
 def _candidates(
-    search: Search, planned: Plan, partition: int
+    search: Search, planned: Plan, partition: int, *, counted: bool = False
 ) -> tuple[str, tuple[SQLiteValue, ...]]:
+    after = search.after
+    narrowings = [_begun(each, after) for each in planned.narrowings]
     # The name's parameters stand last, as candidates_sql puts its term last.
-    narrowings = sorted(planned.narrowings, key=lambda each: each.column is Column.NAME)
+    narrowings.sort(key=lambda each: each.column is Column.NAME)
     values: list[SQLiteValue] = [partition]
+    if after is not None:
+        date, number, series = after
+        values += {
+            Level.PATIENT: (number,),
+            Level.STUDY: (date, date, number),
+            Level.SERIES: (date, date, number, number, series),
+        }[search.level]
     for _, operation, operands in narrowings:
         listed = operation is Operation.ANY_OF
         values.append(_json.encode(operands).decode() if listed else operands[0])
-    window = (search.limit, search.offset) if planned.exact else (search.rows_scanned_max + 1, 0)
-    return candidates_sql(search.level, tuple(narrowings), planned.first), (*values, *window)
+    sql = candidates_sql(
+        search.level,
+        tuple(narrowings),
+        planned.first,
+        behind=after is not None,
+        counted=counted,
+    )
+    window = (search.limit, search.offset)
+    if counted or not planned.exact:
+        window = (search.rows_scanned_max + 1, 0)
+    return sql, (*values, *window)
+
+
+def _begun(narrowing: Narrowing, after: Position | None) -> Narrowing:
+    """A date's upper bound as what is left of it, whichever of the two the index takes."""
+    if after is None or narrowing[:2] != (Column.STUDY_DATE, Operation.TO):
+        return narrowing
+    return narrowing._replace(operands=(min(narrowing.operands[0], after.study_date),))
 
 
 def _matches(search: Search, planned: Plan, candidates: Iterator[_Match]) -> list[_Match]:
     if planned.exact:
-        return list(candidates)
+        return [_told(planned, each) for each in candidates]
     found: list[_Match] = []
     skipped = 0
     for scanned, candidate in enumerate(candidates):
@@ -214,71 +274,48 @@ def _matches(search: Search, planned: Plan, candidates: Iterator[_Match]) -> lis
             raise SearchTooBroadError(
                 f"{scanned} rows were looked at for {len(found)} matches of {search.limit} wanted"
             )
-        if not planned.admits(candidate.row.attributes):
+        if not planned.admits(planned.told(candidate.row.attributes)):
             continue
         if skipped < search.offset:
             skipped += 1
             continue
-        found.append(candidate)
+        found.append(_told(planned, candidate))
         if len(found) == search.limit:
             break
     return found
 
 
-def _search_row(level: Level, values: tuple[SQLiteValue, ...]) -> _Match:
-    if level is Level.PATIENT:
-        number, patient_id, issuer, said = values
-        found = _attributes.decode(str(said)) | _present(
-            PatientID=patient_id, IssuerOfPatientID=issuer
+def _told(planned: Plan, match: _Match) -> _Match:
+    if planned.zone is not None:
+        match.row = msgspec.structs.replace(
+            match.row, attributes=dict(planned.told(match.row.attributes))
         )
-        return _Match(SearchRow(found), int(str(number)))
-    study, uid, study_date, accession_number, study_id, modalities, said, patient_id, issuer = (
-        values[:9]
-    )
-    found = _attributes.decode(str(said)) | _present(
+    return match
+
+
+def _search_row(level: Level, values: tuple[SQLiteValue, ...]) -> _Match:
+    patient = int(str(values[0]))
+    found = _present(PatientID=values[1], IssuerOfPatientID=values[2])
+    if level is Level.PATIENT:
+        found |= _attributes.decode(str(values[3]))
+        return _Match(SearchRow(found, position=Position("", patient, 0)), patient)
+    study, uid, study_date, accession_number, study_id, modalities, sop_classes, said = values[3:11]
+    found |= _attributes.decode(str(said)) | _present(
         StudyInstanceUID=uid,
         StudyDate=study_date,
         AccessionNumber=accession_number,
         StudyID=study_id,
         ModalitiesInStudy=str(modalities).strip("\\"),
-        PatientID=patient_id,
-        IssuerOfPatientID=issuer,
+        SOPClassesInStudy=str(sop_classes).strip("\\"),
     )
-    if level is Level.STUDY:
-        return _Match(SearchRow(found, int(str(study))), int(str(study)))
-    series, series_uid, series_said = values[9:]
-    found |= _attributes.decode(str(series_said))
-    found["SeriesInstanceUID"] = str(series_uid)
-    return _Match(SearchRow(found, int(str(study)), int(str(series))), int(str(series)))
+    number, series = int(str(study)), 0
+    if level is Level.SERIES:
+        series = int(str(values[11]))
+        found |= _attributes.decode(str(values[13]))
+        found["SeriesInstanceUID"] = str(values[12])
+    position = Position(str(study_date), number, series)
+    return _Match(SearchRow(found, number, series, position), patient)
 
 
 def _present(**values: SQLiteValue) -> dict[str, str]:
     return {keyword: str(value) for keyword, value in values.items() if value}
-
-
-class _Counts:
-    """The counts of PS3.18 Tables 10.6.3-3 and 10.6.3-4 for the matches of one search."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._studies: dict[int, dict[str, str]] = {}
-
-    def of(self, level: Level, match: _Match) -> dict[str, str]:
-        if level is Level.PATIENT:
-            names = ("Studies", "Series", "Instances")
-            found = only_row(self._connection, _PATIENT_COUNTS, (match.number,))
-            return {
-                f"NumberOfPatientRelated{name}": str(count)
-                for name, count in zip(names, found, strict=True)
-            }
-        study = match.row.study
-        if study not in self._studies:
-            series, instances = only_row(self._connection, _STUDY_COUNTS, (study,))
-            self._studies[study] = {
-                "NumberOfStudyRelatedSeries": str(series),
-                "NumberOfStudyRelatedInstances": str(instances),
-            }
-        if level is Level.STUDY:
-            return self._studies[study]
-        instances = only_int(self._connection, _SERIES_COUNT, (study, match.row.series))
-        return self._studies[study] | {"NumberOfSeriesRelatedInstances": str(instances)}

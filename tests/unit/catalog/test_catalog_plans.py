@@ -5,7 +5,14 @@ import re
 import pytest
 
 from conform.catalog_samples import NODE, spooled
-from fileroom.catalog import sqlite_holdings, sqlite_intake, sqlite_packs, sqlite_seal
+from fileroom.catalog import (
+    sqlite_commitments,
+    sqlite_computed,
+    sqlite_holdings,
+    sqlite_intake,
+    sqlite_packs,
+    sqlite_seal,
+)
 from fileroom.catalog import sqlite_search as search
 from fileroom.catalog.query import Level, Search, plan
 from fileroom.catalog.sqlite import SqliteCatalog
@@ -33,10 +40,12 @@ def explain(catalog: SqliteCatalog, sql: str) -> str:
     return "\n".join(str(step[3]) for step in steps)
 
 
-def candidates(level: Level, **keys: str) -> str:
+def candidates(level: Level, *, behind: bool = False, counted: bool = False, **keys: str) -> str:
     conditions = tuple(parse(keyword, text) for keyword, text in keys.items())
     planned = plan(Search(level=level, partition="main", limit=9, conditions=conditions))
-    return search.candidates_sql(level, planned.narrowings, planned.first)
+    return search.candidates_sql(
+        level, planned.narrowings, planned.first, behind=behind, counted=counted
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,6 +84,29 @@ def test_a_search_by_date_needs_no_sorting(catalog):
             assert "TEMP B-TREE" not in explain(catalog, candidates(level, **keys))
 
 
+def test_a_further_page_begins_where_the_last_one_ended(catalog):
+    for keys in ({}, {"StudyDate": "20240101-"}, {"ModalitiesInStudy": "CT"}):
+        for level in (Level.STUDY, Level.SERIES):
+            steps = explain(catalog, candidates(level, behind=True, **keys))
+            assert re.search(r"study_by_date \(partition=\? AND study_date[<>]\?", steps), steps
+            assert "TEMP B-TREE" not in steps
+    steps = explain(catalog, candidates(Level.PATIENT, behind=True))
+    assert "patient USING INTEGER PRIMARY KEY (rowid<?)" in steps
+    steps = explain(catalog, candidates(Level.STUDY, behind=True, PatientName="DOE*"))
+    assert "study_name USING PRIMARY KEY (folded>? AND folded<?)" in steps
+
+
+def test_matches_are_counted_in_the_index_alone(catalog):
+    for keys in ({}, {"StudyDate": "20240101-20240102"}):
+        for behind in (False, True):
+            sql = candidates(Level.STUDY, behind=behind, counted=True, **keys)
+            steps = explain(catalog, sql)
+            assert "study USING COVERING INDEX study_by_date" in steps
+            assert "patient" not in steps
+    steps = explain(catalog, candidates(Level.STUDY, counted=True, PatientID="P"))
+    assert "sqlite_autoindex_patient_1 (patient_id=?)" in steps
+
+
 def test_a_series_search_begins_with_the_series(catalog):
     steps = explain(catalog, candidates(Level.SERIES, SeriesInstanceUID="1.2"))
     assert "series USING INDEX sqlite_autoindex_series_1 (uid=?)" in steps.split("\n")[0]
@@ -83,9 +115,12 @@ def test_a_series_search_begins_with_the_series(catalog):
 @pytest.mark.parametrize(
     ("sql", "allowed_scans"),
     [
-        (search._STUDY_COUNTS, set()),
-        (search._SERIES_COUNT, set()),
-        (search._PATIENT_COUNTS, set()),
+        (sqlite_computed._STUDY_COUNTS, set()),
+        (sqlite_computed._SERIES_COUNT, set()),
+        (sqlite_computed._PATIENT_COUNTS, set()),
+        (sqlite_computed._STUDY_AVAILABILITY, set()),
+        (sqlite_computed._SERIES_AVAILABILITY, set()),
+        (sqlite_computed._PATIENT_AVAILABILITY, set()),
         (sqlite_intake._INSERT_SPOOLED, {"json_each"}),
         (sqlite_intake._RECOUNT_PENDING, set()),
         (sqlite_intake._SPOOLED_OF_SERIES, set()),
@@ -103,6 +138,12 @@ def test_a_series_search_begins_with_the_series(catalog):
         (sqlite_packs._PACKS_AFTER, set()),
         (sqlite_packs._EVICTABLE, set()),
         (sqlite_packs._UNVERIFIED, set()),
+        (sqlite_commitments._BY_TRANSACTION, set()),
+        (sqlite_commitments._TO_REPORT, set()),
+        (sqlite_commitments._FORGET_REPORTED, set()),
+        (sqlite_commitments._SERVED, {"json_each"}),
+        (sqlite_commitments._CONFLICTS, {"json_each"}),
+        (sqlite_commitments._SPOOLED, {"json_each", "spooled"}),
         ("SELECT min(received_oldest_ns) FROM pack WHERE state = ?", set()),
     ],
 )
@@ -116,3 +157,19 @@ def test_spooled_rows_of_a_series_are_found_by_the_series(catalog):
     steps = explain(catalog, sqlite_holdings._UNPACKED)
     assert "spooled_by_series (series=?)" in steps
     assert "instance USING PRIMARY KEY (uid_digest=?)" in steps
+
+
+def test_commitments_are_found_without_those_that_are_over(catalog):
+    for sql, index in (
+        (sqlite_commitments._WAITING, "commitment_waiting"),
+        (sqlite_commitments._COUNT_WAITING, "commitment_waiting"),
+        (sqlite_commitments._COUNT_JUDGED, "commitment_judged"),
+        (sqlite_commitments._TO_REPORT, "commitment_judged"),
+    ):
+        steps = explain(catalog, sql)
+        assert index in steps
+        assert "TEMP B-TREE" not in steps
+
+
+def test_looking_for_spooled_instances_reads_their_index_only(catalog):
+    assert "COVERING INDEX spooled_by_series" in explain(catalog, sqlite_commitments._SPOOLED)

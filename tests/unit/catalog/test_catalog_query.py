@@ -72,11 +72,12 @@ def test_a_whole_value_comes_before_a_beginning_and_a_beginning_before_a_date():
 
 def test_ranges_of_date_and_time_are_one_if_they_have_one_form():
     keys = {"StudyDate": "20240101-20240131", "StudyTime": "10-12"}
-    assert planned(**keys).moments is not None
+    [pair] = planned(**keys).moments
+    assert [each.keyword for each in pair] == ["StudyDate", "StudyTime"]
     assert planned(**keys).checks == ()
-    assert planned(combined=False, **keys).moments is None
+    assert planned(combined=False, **keys).moments == ()
     apart = planned(StudyDate="20240101-", StudyTime="10-12")
-    assert apart.moments is None
+    assert apart.moments == ()
     assert [check.keyword for check in apart.checks] == ["StudyTime"]
 
 
