@@ -1,8 +1,9 @@
 """What metadata.json says about one instance, from the instance's own bytes. Pure."""
 
-from fileroom.dicom import frames as dicom_frames
+from fileroom.dicom import frame_table
 from fileroom.dicom.dataset_index import Read
 from fileroom.dicom.encoding import encoding_of
+from fileroom.dicom.frames import pixel_layout
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dicom.json_model import JsonWriter
 from fileroom.pack.metadata import EncapsulatedFrames, Frames, NativeFrames
@@ -32,13 +33,13 @@ class Describer:
         if encoding_of(transfer_syntax_uid).deflated:
             return None
         try:
-            table = dicom_frames.pixel_layout(read, size_bytes, transfer_syntax_uid)
+            table = pixel_layout(read, size_bytes, transfer_syntax_uid)
         except InstanceError:
             return None
-        if isinstance(table, dicom_frames.NativeFrames):
+        if isinstance(table, frame_table.NativeFrames):
             offset = dataset_offset + table.offset
             return NativeFrames(offset, table.frame_length_bytes, table.count)
-        if isinstance(table, dicom_frames.EncapsulatedFrames):
+        if isinstance(table, frame_table.EncapsulatedFrames):
             return EncapsulatedFrames(
                 [
                     [(dataset_offset + start, dataset_offset + end) for start, end in ranges]

@@ -71,6 +71,7 @@ class _Facts(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     transform: Transform | None
     preamble: bytes = b""
     conflict: bool = False
+    replacement: bool = False
     received_at: str
     received_from: ReceivedFrom
 
@@ -80,7 +81,8 @@ class Entry(_Facts, frozen=True, gc=False, kw_only=True, omit_defaults=True):
 
     `dicom_json` is the DICOM JSON object's bytes, or `NULL`; `frames` count from the start of the
     DICOM file; `received_at` is made by `timestamp`; a `conflict` is kept and not served, because
-    another data set held its SOP Instance UID first.
+    another data set held its SOP Instance UID first; a `replacement` is served, because what came
+    before it under its UID could not be read any more.
     """
 
     frames: Frames

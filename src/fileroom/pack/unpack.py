@@ -9,7 +9,8 @@ folder and the folder of the pack's study key suffice). KEY is 64 hexadecimal di
 holds them; a file does not show in the list of processes. Written from docs/format/pack.md and
 docs/format/keyring.md of version 1, without any other code of Fileroom.
 
-Exit code: 0 all files written and checked, 1 refused or damaged, 2 wrong arguments.
+Exit code: 0 all files written and checked, 2 wrong arguments, 4 refused (a wrong key, a file is
+there already), 6 a file or the disk refused, 7 the pack or a key object is damaged.
 """
 
 from __future__ import annotations
@@ -41,23 +42,35 @@ NOT_V1 = "is not what version 1 of the format says"
 
 
 class Refused(Exception):
-    """The pack or a key is not what it should be. The message says why."""
+    """The pack is not opened. The message says why."""
+
+    exit_code = 4
+
+
+class Damaged(Refused):
+    """Pack or key object are not the bytes that were stored."""
+
+    exit_code = 7
 
 
 # The pack: docs/format/pack.md.
 
 
 class Plaintext(io.RawIOBase):
-    """The ZIP inside a pack as a file that can be read anywhere; each segment is checked."""
+    """The ZIP inside a pack as a file that can be read anywhere; each segment is checked.
 
-    def __init__(self, path: Path, study_key: bytes) -> None:
+    `whole`: the pack's digest is its name, so that what does not open is the key's fault.
+    """
+
+    def __init__(self, path: Path, study_key: bytes, *, whole: bool) -> None:
+        self._whole = whole
         self._file = path.open("rb")
         self._size = path.stat().st_size
         self._count = max(1, -(-self._size // SEGMENT))
         self._length = self._size - HEADER - TAG * self._count
         header = self._file.read(HEADER)
         if len(header) != HEADER or header[0] != HEADER or self._length <= 0:
-            raise Refused("this is not a pack: header or size are impossible")
+            raise Damaged("this is not a pack: header or size are impossible")
         hkdf = HKDF(SHA256(), length=32, salt=header[1:33], info=b"fileroom-pack-v1")
         self._aes, self._prefix = AESGCM(hkdf.derive(study_key)), header[33:]
         self._position = 0
@@ -99,7 +112,9 @@ class Plaintext(io.RawIOBase):
             try:
                 self._opened = index, self._aes.decrypt(nonce, sealed, None)
             except InvalidTag:
-                raise Refused(
+                if self._whole:
+                    raise Refused("the pack is whole, and this is not its key") from None
+                raise Damaged(
                     f"segment {index} does not open: changed or cut bytes, or another key"
                 ) from None
         return self._opened[1]
@@ -114,14 +129,14 @@ def check_digest(pack: Path) -> str:
     if not re.fullmatch("[0-9a-f]{64}", pack.name):
         return f"the name is not a digest; SHA-256 of the pack is {digest.hexdigest()}"
     if digest.hexdigest() != pack.name:
-        raise Refused("SHA-256 of the pack is not its name: it is damaged or was renamed")
+        raise Damaged("SHA-256 of the pack is not its name: it is damaged or was renamed")
     return ""
 
 
 def read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     """metadata.json, if it is of version 1 and not too large."""
     if archive.getinfo("metadata.json").file_size > METADATA_MAX:
-        raise Refused(f"metadata.json is over {METADATA_MAX} B")
+        raise Damaged(f"metadata.json is over {METADATA_MAX} B")
     metadata = json.loads(archive.read("metadata.json"))
     if metadata["format"]["major"] != 1:
         raise Refused(f"format {metadata['format']['major']} is newer than this program")
@@ -129,7 +144,7 @@ def read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     stored = [name for name in archive.namelist() if name.startswith("instances/")]
     safe = [f"instances/{number + 1:06d}.dcm" for number in range(len(described))]
     if not described == stored == safe:
-        raise Refused("the members are not those that metadata.json describes")
+        raise Damaged("the members are not those that metadata.json describes")
     return dict(metadata)
 
 
@@ -140,7 +155,7 @@ def write_instance(archive: zipfile.ZipFile, instance: dict[str, Any], folder: P
     if final.exists():
         raise Refused(f"{name} is there already")
     if archive.getinfo(instance["file"]).compress_type != zipfile.ZIP_STORED:
-        raise Refused(f"{name} is compressed")
+        raise Damaged(f"{name} is compressed")
     digest = hashlib.sha256()
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -150,7 +165,7 @@ def write_instance(archive: zipfile.ZipFile, instance: dict[str, Any], folder: P
                 digest.update(block)
                 out.write(block)
         if digest.hexdigest() != instance["stored_sha256"]:
-            raise Refused(f"{name}: SHA-256 of the data set is wrong")
+            raise Damaged(f"{name}: SHA-256 of the data set is wrong")
         partial.rename(final)
     except FileExistsError:
         raise Refused(f"{partial.name} is there already") from None
@@ -163,7 +178,7 @@ def unpack(pack: Path, study_key: bytes, folder: Path) -> tuple[int, list[str]]:
     """Write all files of a pack into `folder`; return their number and what to tell the user."""
     note = check_digest(pack)
     notes = [note] if note else []
-    with Plaintext(pack, study_key) as plain:
+    with Plaintext(pack, study_key, whole=not note) as plain:
         try:
             archive = zipfile.ZipFile(io.BufferedReader(plain, SEGMENT))
             metadata = read_metadata(archive)
@@ -173,9 +188,9 @@ def unpack(pack: Path, study_key: bytes, folder: Path) -> tuple[int, list[str]]:
                 if instance.get("transform"):
                     notes.append(f"{instance['file']} was transformed and is as stored")
         except (zipfile.BadZipFile, EOFError) as error:
-            raise Refused(f"the ZIP inside is damaged: {error}") from None
+            raise Damaged(f"the ZIP inside is damaged: {error}") from None
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise Refused(f"metadata.json {NOT_V1}: {type(error).__name__}") from None
+            raise Damaged(f"metadata.json {NOT_V1}: {type(error).__name__}") from None
     return len(metadata["instances"]), notes
 
 
@@ -190,17 +205,19 @@ def unwrap(key: bytes, wrapped: bytes, *lines: str) -> bytes:
 
 def generations(folder: Path) -> list[dict[str, Any]]:
     """The key objects of a folder whose digests are right, newest first."""
-    found = []
+    found, damaged = [], False
     for path in folder.glob("*.json"):
         name = re.fullmatch(r"([1-9][0-9]{0,8})-([0-9a-f]{64})\.json", path.name)
         data = path.read_bytes() if name else b""
         if name and hashlib.sha256(data).hexdigest() == name[2]:
             found.append((int(name[1]), name[2], data))
+        elif name:
+            damaged = True
     objects = [json.loads(data) for _, _, data in sorted(found, reverse=True)]
     if any(each["format"]["major"] != 1 for each in objects):
         raise Refused("the keyring is newer than this program")
     if not objects:
-        raise Refused(f"{folder} holds no undamaged key object")
+        raise (Damaged if damaged else Refused)(f"{folder} holds no undamaged key object")
     return objects
 
 
@@ -232,10 +249,18 @@ def study_key(keyring: Path, study_key_id: str, opened_site_key: bytes) -> bytes
     raise Refused("the site key does not open the study key")
 
 
+def text_in(path: Path) -> str:
+    """What a file says. Raises Refused where it is no text."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise Refused("the passphrase or key file is not UTF-8 text") from None
+
+
 def key_from_text(text: str) -> bytes:
     """32 bytes from 64 hexadecimal digits, or from a file that holds them."""
     if not re.fullmatch("[0-9a-fA-F]{64}", text) and os.path.isfile(text):  # noqa: PTH113
-        text = Path(text).read_text().strip()
+        text = text_in(Path(text)).strip()
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise Refused("a key is 64 hexadecimal digits or a file that holds them")
     return bytes.fromhex(text)
@@ -252,15 +277,14 @@ def key_of(arguments: argparse.Namespace) -> bytes:
     if arguments.recovery_key is not None:
         recovery_key = key_from_text(arguments.recovery_key)
     elif arguments.passphrase_file:
-        text = arguments.passphrase_file.read_bytes().decode()
-        passphrase = text.removesuffix("\n").removesuffix("\r")
+        passphrase = text_in(arguments.passphrase_file).removesuffix("\n").removesuffix("\r")
     else:
         passphrase = getpass.getpass("Passphrase: ")
     try:
         site = generations(arguments.keyring / "site")[0]
         return study_key(arguments.keyring, key_id, site_key(site, passphrase, recovery_key))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise Refused(f"a key object {NOT_V1}: {type(error).__name__}") from None
+        raise Damaged(f"a key object {NOT_V1}: {type(error).__name__}") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -279,12 +303,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         count, notes = unpack(arguments.pack, key_of(arguments), arguments.output)
-    except (Refused, OSError) as error:
+    except Refused as error:
+        print(f"{type(error).__name__.lower()}: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
         print(f"refused: {error}", file=sys.stderr)
-        return 1
-    except UnicodeDecodeError:
-        print("refused: the passphrase or key file is not UTF-8 text", file=sys.stderr)
-        return 1
+        return 6
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"{count} DICOM files written and checked")

@@ -19,6 +19,7 @@ from unit.pack.packs import GOLDEN, HEAD, STUDY_KEY, STUDY_KEY_ID, golden_pack, 
 PASSPHRASE = "R\u00f6ntgen room 7"
 RECOVERY_KEY = bytes(range(0x40, 0x60)).hex()
 KEY = ["--key", STUDY_KEY.hex()]
+REFUSED, NO_FILE, DAMAGED = 4, 6, 7  # as docs/exit-codes.md has them
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_a_decomposed_passphrase_is_the_same(tmp_path, out):
 def test_a_pack_outside_of_its_folder_needs_its_key_id(tmp_path, out, capsys):
     moved = shutil.copy(golden_pack(), tmp_path)
     arguments = [moved, "--keyring", GOLDEN / "keyring", "--recovery-key", RECOVERY_KEY, "-o", out]
-    assert run(*arguments) == 1
+    assert run(*arguments) == REFUSED
     assert "--study-key-id" in capsys.readouterr().err
     assert run(*arguments, "--study-key-id", STUDY_KEY_ID.hex()) == 0
 
@@ -113,17 +114,28 @@ def test_what_comes_out_is_what_went_in(tmp_path, out):
 def test_a_file_that_is_there_is_not_overwritten(out):
     out.mkdir()
     (out / "000001.dcm").write_text("mine")
-    assert run(golden_pack(), *KEY, "-o", out) == 1
+    assert run(golden_pack(), *KEY, "-o", out) == REFUSED
     assert (out / "000001.dcm").read_text() == "mine"
     assert [path.name for path in out.iterdir()] == ["000001.dcm"]
 
 
-def test_a_renamed_pack_is_refused(tmp_path, out, capsys):
+def test_a_pack_under_another_packs_name_is_damaged(tmp_path, out, capsys):
     path = tmp_path / ("0" * 64)
     path.write_bytes(golden_pack().read_bytes())
-    assert run(path, *KEY, "-o", out) == 1
+    assert run(path, *KEY, "-o", out) == DAMAGED
     assert "not its name" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_two_packs_that_changed_places_are_damaged_and_are_whole_by_themselves(tmp_path, out):
+    made = [make_pack([body]) for body in (b"one", b"other")]
+    paths = [tmp_path / each.written.sha256.hex() for each in made]
+    for path, each in zip(paths, reversed(made), strict=True):
+        path.write_bytes(each.data)
+        assert run(path, *KEY, "-o", out) == DAMAGED
+    assert not out.exists()
+    paths[0].rename(tmp_path / "between")
+    assert run(tmp_path / "between", *KEY, "-o", out) == 0
 
 
 def test_a_pack_without_a_digest_for_a_name_is_opened_with_a_note(tmp_path, out, capsys):
@@ -133,40 +145,52 @@ def test_a_pack_without_a_digest_for_a_name_is_opened_with_a_note(tmp_path, out,
     assert golden_pack().name in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("size", [0, 39, 40, 56, 65_536, 65_540, 83_639])
-def test_a_cut_pack_is_refused(tmp_path, out, size):
-    path = tmp_path / "cut"
+def test_a_cut_pack_is_damaged(tmp_path, out, size, named):
+    path = tmp_path / (golden_pack().name if named else "cut")
     path.write_bytes(golden_pack().read_bytes()[:size])
-    assert run(path, *KEY, "-o", out) == 1
+    assert run(path, *KEY, "-o", out) == DAMAGED
     assert not list(out.glob("*"))
 
 
-def test_a_flipped_bit_leaves_no_file_that_looks_whole(tmp_path, out):
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("at", [0, 5, 36, 40, 1000, 65_530, 65_540, -20, -1])
+def test_a_flipped_bit_is_damage_and_leaves_no_file_that_looks_whole(tmp_path, out, at, named):
     data = bytearray(golden_pack().read_bytes())
-    data[1000] ^= 1
-    path = tmp_path / "flipped"
+    data[at] ^= 1
+    path = tmp_path / (golden_pack().name if named else "flipped")
     path.write_bytes(data)
-    assert run(path, *KEY, "-o", out) == 1
+    assert run(path, *KEY, "-o", out) == DAMAGED
     assert not list(out.glob("*"))
 
 
 @pytest.mark.parametrize("arguments", [["--key", "00" * 32], ["--key", "xyz"], ["--key", ""]])
 def test_a_wrong_key_is_refused(out, arguments, capsys):
-    assert run(golden_pack(), *arguments, "-o", out) in (1, 2)
+    assert run(golden_pack(), *arguments, "-o", out) == REFUSED
     assert "refused" in capsys.readouterr().err
+
+
+def test_what_does_not_open_and_has_no_digest_for_a_name_counts_as_damaged(tmp_path, out, capsys):
+    """It may be the key, too; but nobody shall read from the exit code that the pack is whole."""
+    path = tmp_path / "some.pack"
+    path.write_bytes(golden_pack().read_bytes())
+    assert run(path, "--key", "00" * 32, "-o", out) == DAMAGED
+    assert "or another key" in capsys.readouterr().err
 
 
 def test_a_wrong_passphrase_and_a_wrong_recovery_key_are_refused(tmp_path, out, capsys):
     (tmp_path / "passphrase").write_text("another")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    for arguments in (
-        ["--passphrase-file", tmp_path / "passphrase"],
-        ["--passphrase-file", tmp_path / "binary"],
-        ["--passphrase-file", tmp_path / "absent"],
-        ["--recovery-key", "00" * 32],
+    for code, *arguments in (
+        (REFUSED, "--passphrase-file", tmp_path / "passphrase"),
+        (REFUSED, "--passphrase-file", tmp_path / "binary"),
+        (NO_FILE, "--passphrase-file", tmp_path / "absent"),
+        (REFUSED, "--recovery-key", "00" * 32),
+        (REFUSED, "--recovery-key", tmp_path / "binary"),
     ):
         arguments = ["--keyring", GOLDEN / "keyring", *arguments]
-        assert run(golden_pack(), *arguments, "-o", out) == 1
+        assert run(golden_pack(), *arguments, "-o", out) == code
         assert "refused" in capsys.readouterr().err
 
 
@@ -196,12 +220,13 @@ def test_a_key_object_whose_digest_is_wrong_is_not_used(tmp_path, out, capsys):
 
     keyring = damaged_keyring(tmp_path, change)
     arguments = ["--keyring", keyring, "--recovery-key", RECOVERY_KEY, "-o", out]
-    assert run(golden_pack(), *arguments) == 1
+    assert run(golden_pack(), *arguments) == DAMAGED
     assert "no undamaged" in capsys.readouterr().err
+    assert run(golden_pack(), "--keyring", tmp_path, *arguments[2:]) == REFUSED
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "x", '{"format":{"major":2}}', "[" * 100_000])
-def test_a_key_object_that_is_not_version_1_is_refused(tmp_path, out, text):
+def test_a_key_object_that_is_not_version_1_is_not_used(tmp_path, out, text):
     def change(keyring: Path) -> None:
         path = keyring / "site" / "x"
         path.write_text(text)
@@ -209,7 +234,7 @@ def test_a_key_object_that_is_not_version_1_is_refused(tmp_path, out, text):
 
     keyring = damaged_keyring(tmp_path, change)
     arguments = ["--keyring", keyring, "--recovery-key", RECOVERY_KEY, "-o", out]
-    assert run(golden_pack(), *arguments) == 1
+    assert run(golden_pack(), *arguments) == (REFUSED if "major" in text else DAMAGED)
 
 
 def test_another_studys_key_object_is_refused(tmp_path, out, capsys):
@@ -218,7 +243,7 @@ def test_another_studys_key_object_is_refused(tmp_path, out, capsys):
 
     keyring = damaged_keyring(tmp_path, change)
     arguments = ["--keyring", keyring, "--recovery-key", RECOVERY_KEY, "-o", out]
-    assert run(golden_pack(), *arguments, "--study-key-id", "0" * 32) == 1
+    assert run(golden_pack(), *arguments, "--study-key-id", "0" * 32) == REFUSED
     assert "does not open" in capsys.readouterr().err
 
 
@@ -242,37 +267,38 @@ def described(file: str, **changed: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["../evil.dcm", "/tmp/evil.dcm", "instances/../../evil", "a\\b"])
 def test_a_member_with_another_name_is_never_written(tmp_path, out, name):
-    assert run(pack_of(zip_of(described(name), {name: b"x"}), tmp_path), *KEY, "-o", out) == 1
+    data = zip_of(described(name), {name: b"x"})
+    assert run(pack_of(data, tmp_path), *KEY, "-o", out) == DAMAGED
     assert not list(tmp_path.rglob("*evil*"))
 
 
 @pytest.mark.parametrize(
-    "metadata",
+    ("metadata", "code"),
     [
-        described("instances/000001.dcm", stored_sha256="0" * 64),
-        described("instances/000001.dcm", dataset_offset="x"),
-        described("instances/000001.dcm", stored_sha256=None),
-        described("instances/000001.dcm") | {"format": {"major": 2}},
-        described("instances/000001.dcm") | {"instances": []},
-        described("instances/000001.dcm") | {"instances": None},
-        [],
-        None,
+        (described("instances/000001.dcm", stored_sha256="0" * 64), DAMAGED),
+        (described("instances/000001.dcm", dataset_offset="x"), DAMAGED),
+        (described("instances/000001.dcm", stored_sha256=None), DAMAGED),
+        (described("instances/000001.dcm") | {"format": {"major": 2}}, REFUSED),
+        (described("instances/000001.dcm") | {"instances": []}, DAMAGED),
+        (described("instances/000001.dcm") | {"instances": None}, DAMAGED),
+        ([], DAMAGED),
+        (None, DAMAGED),
     ],
 )
-def test_metadata_that_does_not_fit_is_refused(tmp_path, out, metadata):
+def test_metadata_that_does_not_fit_is_not_believed(tmp_path, out, metadata, code):
     data = zip_of(metadata, {"instances/000001.dcm": b"x"})
-    assert run(pack_of(data, tmp_path), *KEY, "-o", out) == 1
+    assert run(pack_of(data, tmp_path), *KEY, "-o", out) == code
     assert not list(out.glob("*"))
 
 
-def test_what_is_no_zip_is_refused(tmp_path, out):
-    assert run(pack_of(b"x" * 1000, tmp_path), *KEY, "-o", out) == 1
+def test_what_is_no_zip_is_damaged(tmp_path, out):
+    assert run(pack_of(b"x" * 1000, tmp_path), *KEY, "-o", out) == DAMAGED
 
 
 def test_a_metadata_bomb_is_refused(tmp_path, out, monkeypatch):
     monkeypatch.setattr(unpack, "METADATA_MAX", 10)
     data = zip_of(described("instances/000001.dcm"), {"instances/000001.dcm": b"x"})
-    assert run(pack_of(data, tmp_path), *KEY, "-o", out) == 1
+    assert run(pack_of(data, tmp_path), *KEY, "-o", out) == DAMAGED
 
 
 def test_a_transformed_instance_is_written_with_a_note(tmp_path, out, capsys):
