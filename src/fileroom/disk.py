@@ -17,6 +17,8 @@ from fileroom.errors import TransientError
 Buffer = bytes | bytearray | memoryview
 VECTORS_MAX = 1024  # IOV_MAX on Linux
 DIRECTORIES_REMEMBERED_MAX = 4096
+# What a file system or kernel says that has no files without a name.
+NO_UNNAMED_ERRNOS = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 class SyncError(TransientError):
@@ -59,6 +61,19 @@ class Disk:
             FileExistsError: there is one already.
         """
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def create_unnamed(self, directory: Path) -> int:
+        """Create a file that has no name, on the file system of `directory`, open for reading and
+        writing, and return its descriptor. It is gone when that is closed or the process ends."""
+        try:
+            return os.open(directory, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in NO_UNNAMED_ERRNOS:
+                raise
+        path = directory / f"unnamed-{os.urandom(16).hex()}"
+        descriptor = self.create(path)
+        self._remove(path)
+        return descriptor
 
     def open(self, path: Path) -> int:
         """Open a file that exists for reading and writing and return its descriptor."""

@@ -15,6 +15,7 @@ import msgspec
 from fileroom.clock import Clock
 from fileroom.disk import Buffer, Disk
 from fileroom.errors import FileroomError
+from fileroom.spool.aside import Aside
 from fileroom.spool.buffers import FrameBuffer
 from fileroom.spool.failure import (
     InstanceTooLargeError,
@@ -273,6 +274,20 @@ class Spool:
         """
         self._handover.refuse_unless_open()
         return Landing(self._segments, self._handover, self._segments.for_landing())
+
+    def refuse_without_room(self, size_bytes: int) -> None:
+        """Raise before anything of that size is taken in, where it could not be.
+
+        Raises:
+            SpaceError: it would leave less than the reserve free.
+            SpoolError: the spool is closing, or its writer has stopped.
+        """
+        self._handover.refuse_unless_open()
+        self._segments.space.refuse_under_reserve(size_bytes)
+
+    def aside(self) -> Aside:
+        """Begin to set values aside, beside the segments and within the same reserve."""
+        return self._segments.aside()
 
     def recovered(self) -> Iterator[Spooled]:
         """Every durable instance, in order of segment and offset.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fileroom.clock import Clock
 from fileroom.disk import Disk
+from fileroom.spool.aside import Aside
 from fileroom.spool.failure import SegmentGoneError, SegmentInUseError
 from fileroom.spool.format import segment_name
 from fileroom.spool.handover import Handover
@@ -76,6 +77,10 @@ class Segments:
             if not before.landings_open:
                 self._end(before)
         return begun
+
+    def aside(self) -> Aside:
+        """Room for what is no landing yet."""
+        return Aside(self._directory, disk=self._disk, space=self.space)
 
     def landing_ended(self, segment: LiveSegment) -> None:
         """One landing less in `segment`; the last one in a retired segment ends it."""

@@ -1,5 +1,6 @@
 """The one place that touches files: short writes, names, and what is durable when."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -144,3 +145,30 @@ def test_a_failed_sync_is_told_with_its_number(
     with pytest.raises(SyncError, match="errno 5"):
         disk.sync_directory(tmp_path)
     disk.close(descriptor)
+
+
+@pytest.mark.parametrize("refused_by", [None, errno.EOPNOTSUPP, errno.EISDIR])
+def test_a_file_without_a_name_is_in_no_folder_and_gone_with_its_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused_by: int | None
+) -> None:
+    opened = os.open
+
+    def opens(path: Path, flags: int, mode: int) -> int:
+        if refused_by is not None and flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(refused_by, "not on this file system")
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr("fileroom.disk.os.open", opens)
+    disk = Disk()
+    descriptor = disk.create_unnamed(tmp_path)
+    disk.write(descriptor, [b"content"], 0)
+    assert os.pread(descriptor, 100, 0) == b"content"
+    assert os.fstat(descriptor).st_mode & 0o777 == 0o600
+    assert os.fstat(descriptor).st_nlink == 0
+    assert list(tmp_path.iterdir()) == []
+    disk.close(descriptor)
+
+
+def test_a_folder_that_takes_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Disk().create_unnamed(tmp_path / "missing")
