@@ -2,11 +2,11 @@
 
 import os
 import unicodedata
+from collections.abc import Callable
 from hashlib import pbkdf2_hmac
-from pathlib import Path
 from struct import Struct
 
-from fileroom.keys.port import DamagedKeyError, KeysLockedError, WrongSecretError
+from fileroom.keys.port import DamagedKeyError, WrongSecretError
 from fileroom.keys.wrapping import NONCE_SIZE_BYTES, WRAPPED_SIZE_BYTES, unwrap, wrap
 
 VERSION = 1
@@ -33,22 +33,6 @@ class KeyFile:
         self._passphrase = unicodedata.normalize("NFC", passphrase).encode()
         self._iterations = iterations
 
-    @classmethod
-    def from_file(cls, path: Path) -> "KeyFile":
-        """The passphrase in a file, without one line end.
-
-        Raises:
-            KeysLockedError: the file cannot be read now.
-            WrongSecretError: it is empty or not UTF-8.
-        """
-        try:
-            text = path.read_bytes().decode()
-        except OSError as error:
-            raise KeysLockedError(f"the passphrase file: errno {error.errno}") from error
-        except UnicodeDecodeError:
-            raise WrongSecretError("the passphrase file is not UTF-8") from None
-        return cls(text.removesuffix("\n").removesuffix("\r"))
-
     def wrap(self, key: bytes, *, context: bytes) -> bytes:
         salt = os.urandom(SALT_SIZE_BYTES)
         derived = self._derive(salt, self._iterations)
@@ -71,3 +55,24 @@ class KeyFile:
 
     def _derive(self, salt: bytes, iterations: int) -> bytes:
         return pbkdf2_hmac("sha256", self._passphrase, salt, iterations)
+
+
+class LazyKeyFile:
+    """A `KeyFile` whose passphrase is read when a key is asked for, each time anew.
+
+    So what is wrong with the keyring itself is told also while there is no passphrase.
+
+    Args:
+        read: gives the passphrase; raises KeysLockedError where there is none now.
+    """
+
+    name = KeyFile.name
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        return KeyFile(self._read()).wrap(key, context=context)
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        return KeyFile(self._read()).unwrap(wrapped, context=context)

@@ -11,6 +11,7 @@ from fileroom.keys.port import DamagedKeyError, NewerKeyringError
 MAJOR, MINOR = 1, 0
 PREFIX = "keyring/"
 SITE = "site"
+SITE_KEY = SITE.encode()  # stands where a study key's id stands; those have 16 bytes
 OBJECT_SIZE_BYTES_MAX = 1 << 20
 
 _NAME = re.compile(r"keyring/(site|[0-9a-f]{32})/([1-9][0-9]{0,8})-([0-9a-f]{64})\.json", re.ASCII)

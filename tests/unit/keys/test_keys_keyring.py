@@ -11,6 +11,7 @@ import pytest
 from fileroom.disk import Disk
 from fileroom.errors import IntegrityError
 from fileroom.keys import keyring as keyring_module
+from fileroom.keys.keyfile import LazyKeyFile
 from fileroom.keys.keyring import Keyring
 from fileroom.keys.objects import parse_name
 from fileroom.keys.port import (
@@ -123,20 +124,24 @@ def test_a_wrong_passphrase_or_recovery_key_or_port_is_refused(folder):
         Keyring.open(folder, port, disk=DISK)
 
 
+def away() -> str:
+    raise KeysLockedError("away")
+
+
 def test_a_port_that_is_away_locks_the_keys(folder):
     create(folder)
-
-    class Away:
-        name = "passphrase"
-
-        def wrap(self, key: bytes, *, context: bytes) -> bytes:
-            raise KeysLockedError("away")
-
-        def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
-            raise KeysLockedError("away")
-
     with pytest.raises(KeysLockedError):
-        Keyring.open(folder, Away(), disk=DISK)
+        Keyring.open(folder, LazyKeyFile(away), disk=DISK)
+
+
+def test_what_is_wrong_with_the_keyring_itself_is_told_also_while_the_port_is_away(folder):
+    with pytest.raises(KeyMissingError):
+        Keyring.open(folder, LazyKeyFile(away), disk=DISK)
+    create(folder)
+    (site,) = (folder / "site").iterdir()
+    site.write_bytes(site.read_bytes()[:-1])
+    with pytest.raises(DamagedKeyError):
+        Keyring.open(folder, LazyKeyFile(away), disk=DISK)
 
 
 def test_no_keyring_is_missing_keys(folder):

@@ -7,7 +7,7 @@ import pytest
 from tink import aead, json_proto_keyset_format, secret_key_access
 
 from fileroom.errors import RefusedError, TransientError
-from fileroom.keys.keyfile import ITERATIONS_MIN, KeyFile
+from fileroom.keys.keyfile import ITERATIONS_MIN, KeyFile, LazyKeyFile
 from fileroom.keys.port import DamagedKeyError, KeysLockedError, WrongSecretError
 from fileroom.keys.wrapping import context_of, unwrap, wrap
 from unit.keys.golden_keys import (
@@ -166,25 +166,24 @@ def test_a_blob_of_another_length_is_refused():
             quick().unwrap(blob, context=SITE_PORT)
 
 
-@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
-def test_a_passphrase_file_may_end_with_one_line_end(tmp_path, ending):
-    path = tmp_path / "passphrase"
-    path.write_bytes((PASSPHRASE + ending).encode())
-    assert KeyFile.from_file(path).unwrap(PASSPHRASE_BLOB, context=SITE_PORT) == SITE_KEY
-
-
-def test_a_passphrase_file_that_is_away_locks_the_keys(tmp_path):
-    with pytest.raises(KeysLockedError):
-        KeyFile.from_file(tmp_path / "absent")
-    assert issubclass(KeysLockedError, TransientError)
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
-def test_a_passphrase_file_without_a_passphrase_is_refused(tmp_path, content):
-    path = tmp_path / "passphrase"
-    path.write_bytes(content)
+def test_a_passphrase_is_read_when_a_key_is_asked_for_and_each_time_anew():
+    said = iter([PASSPHRASE, "another", PASSPHRASE])
+    port = LazyKeyFile(lambda: next(said))
+    assert port.unwrap(PASSPHRASE_BLOB, context=SITE_PORT) == SITE_KEY
     with pytest.raises(WrongSecretError):
-        KeyFile.from_file(path)
+        port.unwrap(PASSPHRASE_BLOB, context=SITE_PORT)
+    assert quick().unwrap(port.wrap(STUDY_KEY, context=SITE_PORT), context=SITE_PORT) == STUDY_KEY
+    assert port.name == KeyFile.name
+
+
+def test_a_passphrase_that_is_away_locks_the_keys():
+    def away():
+        raise KeysLockedError("no passphrase just now")
+
+    for ask in (LazyKeyFile(away).wrap, LazyKeyFile(away).unwrap):
+        with pytest.raises(KeysLockedError):
+            ask(STUDY_KEY, context=SITE_PORT)
+    assert issubclass(KeysLockedError, TransientError)
 
 
 def test_the_passphrase_is_not_shown():
