@@ -11,7 +11,10 @@ class Action(StrEnum):
     STORE = "store"  # C-STORE, STOW-RS
     FIND = "find"  # C-FIND, QIDO-RS
     GET = "get"  # C-GET, C-MOVE, WADO-RS: instances, metadata, frames, bulk data
+    COMMIT = "commit"  # storage commitment (N-ACTION)
+    DESCRIBE = "describe"  # what the web door has: resources, methods, parameters
     NOTE = "note"  # how far a verb's long task is, for the status
+    TEST = "test"  # whether another archive or modality answers us
     STATUS = "status"  # counts, bytes, backlog, disk left
     METRICS = "metrics"  # the same for machines
     HEALTH = "health"  # that the node answers, and nothing more
@@ -39,13 +42,14 @@ class Grant(NamedTuple):
 GRANTS = (
     Grant(
         frozenset({"loopback"}),
-        frozenset({Action.ECHO, Action.STORE, Action.FIND, Action.GET}),
-        "a caller on this machine may store, find and read",
+        frozenset({Action.ECHO, Action.STORE, Action.COMMIT, Action.FIND, Action.GET}),
+        "a caller on this machine may store, ask for commitment, find and read",
     ),
     Grant(
         frozenset({"loopback"}),
-        frozenset({Action.STATUS, Action.METRICS, Action.NOTE}),
-        "a caller on this machine may see how the node does, and say how its own task does",
+        frozenset({Action.STATUS, Action.METRICS, Action.DESCRIBE, Action.NOTE, Action.TEST}),
+        "a caller on this machine may see how the node and its peers do and what it can be asked, "
+        "and say how its own task does",
     ),
     Grant(
         frozenset({"loopback", "network", "unknown"}),

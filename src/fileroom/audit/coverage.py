@@ -33,6 +33,7 @@ class _Covered(NamedTuple):
     study_instance_uid: str
     purpose: str
     channel: str
+    destination: str
 
 
 class ReadRecord:
@@ -102,14 +103,23 @@ class Coverage:
         self._ended: list[ReadRecord] = []
 
     async def covers(
-        self, principal: Who, study_instance_uid: str, *, purpose: str, channel: str
+        self,
+        principal: Who,
+        study_instance_uid: str,
+        *,
+        purpose: str,
+        channel: str,
+        destination: str = "",
     ) -> ReadRecord:
         """Return the record under which a read may begin now.
+
+        Args:
+            destination: the AE title that the instances go to, where that is not the principal.
 
         Raises:
             LedgerWriteError: no event could be made durable; nothing may be read.
         """
-        covered = _Covered(principal, study_instance_uid, purpose, channel)
+        covered = _Covered(principal, study_instance_uid, purpose, channel, destination)
         record = self._open.get(covered)
         if record is not None and self._clock.monotonic_s() - record.since_s < COVERED_S:
             return record
@@ -156,6 +166,7 @@ class Coverage:
             study_instance_uid=covered.study_instance_uid,
             purpose=covered.purpose,
             channel=covered.channel,
+            destination=covered.destination,
         )
         try:
             # Commit point. Before it, nobody has seen a byte; after it, the read is on record.

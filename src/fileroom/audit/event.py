@@ -21,6 +21,8 @@ COPY_FAILED = "copy.failed"
 COMMITTED = "committed"
 EVICTED = "evicted"
 RELEASED = "released"
+COMMITMENT_REQUESTED = "commitment.requested"
+COMMITMENT_REPORTED = "commitment.reported"
 ACCESS_OPENED = "access.opened"
 ACCESS_CLOSED = "access.closed"
 REFUSED = "refused"
@@ -57,11 +59,19 @@ class Recovered(Event, frozen=True, kw_only=True):
 
 
 class Configuration(Event, frozen=True, kw_only=True):
-    """Another configuration is in force. `changed` names keys, never their values."""
+    """Another configuration is in force than the last one that was told of.
+
+    Attributes:
+        sha256: of the whole of it (node/configuration.py).
+        changed: names of keys, as "dimse.port", in order.
+        before, after: their values by name, where there was one, or is, and it is no secret.
+    """
 
     node_id: str
     sha256: str
     changed: tuple[str, ...]
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
 
 
 class Received(Event, frozen=True, kw_only=True):
@@ -86,6 +96,7 @@ class Sealed(Event, frozen=True, kw_only=True):
     size_bytes: int
     conflicts: int = 0
     duplicates: int = 0
+    replacements: int = 0
 
 
 class Replicated(Event, frozen=True, kw_only=True):
@@ -135,8 +146,51 @@ class Released(Event, frozen=True, kw_only=True):
     instances: int
 
 
+class CommitmentRequested(Event, frozen=True, kw_only=True):
+    """A peer asked for storage commitment, and is told that it is taken. Many references are told
+    in several entries: the decision is there when all `parts` are.
+
+    Attributes:
+        part: from 0.
+        referenced_sha256: of the references of all parts (catalog/references.py), hexadecimal.
+        references: those of this part, folded as there.
+    """
+
+    ae_title: str
+    address: str
+    transaction_uid: str
+    requested_at_ns: int
+    part: int
+    parts: int
+    referenced_sha256: str
+    references: dict[str, dict[str, list[str]]]
+
+
+class CommitmentReported(Event, frozen=True, kw_only=True):
+    """A storage commitment is over: the peer was told, or could not be.
+
+    Attributes:
+        rule: what counted as safe: "placement" or "local".
+        failures: how many instances failed, by reason in four hexadecimal digits.
+        status: the peer's answer; None: it was given up, after trying for long.
+    """
+
+    ae_title: str
+    transaction_uid: str
+    requested_at_ns: int
+    reported_at_ns: int
+    referenced_sha256: str
+    rule: str
+    instances: int
+    failures: dict[str, int]
+    status: int | None
+
+
 class AccessOpened(Event, frozen=True, kw_only=True):
-    """A principal begins to read a study. Durable before the first byte."""
+    """A principal begins to read a study. Durable before the first byte.
+
+    `destination` is the AE title that it has the instances sent to (C-MOVE); empty: to itself.
+    """
 
     principal_kind: str
     principal: str
@@ -145,6 +199,7 @@ class AccessOpened(Event, frozen=True, kw_only=True):
     study_instance_uid: str
     purpose: str
     channel: str
+    destination: str = ""
 
 
 class AccessClosed(Event, frozen=True, kw_only=True):
@@ -158,7 +213,10 @@ class AccessClosed(Event, frozen=True, kw_only=True):
 
 
 class Refused(Event, frozen=True, kw_only=True):
-    """A caller was turned away."""
+    """A caller was turned away, or an instance that it sent: `count` times within a minute or so.
+
+    `principal` is empty where it stands for callers that were not told apart.
+    """
 
     principal_kind: str
     principal: str
@@ -167,6 +225,9 @@ class Refused(Event, frozen=True, kw_only=True):
     action: str
     channel: str
     reason: str
+    count: int = 1
+    first_at_ns: int = 0
+    last_at_ns: int = 0
 
 
 KINDS: dict[str, type[Event]] = {
@@ -182,6 +243,8 @@ KINDS: dict[str, type[Event]] = {
     COMMITTED: Committed,
     EVICTED: Evicted,
     RELEASED: Released,
+    COMMITMENT_REQUESTED: CommitmentRequested,
+    COMMITMENT_REPORTED: CommitmentReported,
     ACCESS_OPENED: AccessOpened,
     ACCESS_CLOSED: AccessClosed,
     REFUSED: Refused,

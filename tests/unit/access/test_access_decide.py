@@ -58,8 +58,8 @@ def test_an_ae_title_grants_nothing():
 
 def test_a_decision_is_explained_in_a_sentence_that_names_no_study():
     assert explain(identity.of_address("127.0.0.1"), Action.GET, STUDY) == (
-        "127.0.0.1 (loopback) may get on one study: a caller on this machine may store, find "
-        "and read"
+        "127.0.0.1 (loopback) may get on one study: a caller on this machine may store, ask "
+        "for commitment, find and read"
     )
     assert explain(identity.of_address("10.0.0.1"), Action.STORE, Object()) == (
         "10.0.0.1 (network) may not store on this node: no grant says so, and what is not "

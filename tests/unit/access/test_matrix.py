@@ -17,6 +17,10 @@ INSTANCE = f"{SERIES}/instances/{{instance}}"
 WAYS_IN = {
     "C-ECHO": Action.ECHO,
     "C-STORE": Action.STORE,
+    "C-FIND": Action.FIND,
+    "C-GET": Action.GET,
+    "C-MOVE": Action.GET,
+    "N-ACTION": Action.COMMIT,
     "POST /dicomweb/studies": Action.STORE,
     f"POST {STUDY}": Action.STORE,
     "GET /dicomweb/studies": Action.FIND,
@@ -26,22 +30,27 @@ WAYS_IN = {
     f"GET {STUDY}/instances": Action.FIND,
     f"GET {SERIES}/instances": Action.FIND,
     f"GET {STUDY}": Action.GET,
-    f"HEAD {STUDY}": Action.GET,
     f"GET {SERIES}": Action.GET,
-    f"HEAD {SERIES}": Action.GET,
     f"GET {INSTANCE}": Action.GET,
-    f"HEAD {INSTANCE}": Action.GET,
     f"GET {STUDY}/metadata": Action.GET,
     f"GET {SERIES}/metadata": Action.GET,
     f"GET {INSTANCE}/metadata": Action.GET,
     f"GET {INSTANCE}/frames/{{frames}}": Action.GET,
-    f"HEAD {INSTANCE}/frames/{{frames}}": Action.GET,
     f"GET {INSTANCE}/bulkdata/{{element*}}": Action.GET,
-    f"HEAD {INSTANCE}/bulkdata/{{element*}}": Action.GET,
+    "OPTIONS /dicomweb": Action.DESCRIBE,
+    "OPTIONS /dicomweb/": Action.DESCRIBE,
+    "GET /dicomweb/openapi.json": Action.DESCRIBE,
     "POST /tasks/{task}": Action.NOTE,
+    "POST /peers/{peer}/echo": Action.TEST,
     "GET /healthz": Action.HEALTH,
     "GET /metrics": Action.METRICS,
     "GET /status": Action.STATUS,
+}
+# Whoever may have a thing may have its header fields, and no one else.
+WAYS_IN |= {f"HEAD {way[4:]}": action for way, action in WAYS_IN.items() if way[:4] == "GET "}
+# A resource tells its methods to whoever may ask what the door has.
+WAYS_IN |= {
+    f"OPTIONS {way.split(' ')[1]}": Action.DESCRIBE for way in WAYS_IN if way.count(" ") == 1
 }
 
 ALL = set(Action)

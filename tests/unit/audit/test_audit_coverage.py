@@ -81,6 +81,7 @@ async def test_the_first_read_is_on_record_before_it_may_begin():
                 "study_instance_uid": "1.2.3",
                 "purpose": "retrieve",
                 "channel": "dicomweb",
+                "destination": "",
             },
         )
     ]
