@@ -37,11 +37,13 @@ class BuildJob(msgspec.Struct, frozen=True):
             reading order.
         sha256s: of the data set that each of them must hold.
         conflicts: those of `places` that shall not be served.
+        replacements: those that shall be, whatever other packs hold under their UIDs.
     """
 
     places: tuple[tuple[int, int], ...]
     sha256s: tuple[bytes, ...]
     conflicts: frozenset[tuple[int, int]]
+    replacements: frozenset[tuple[int, int]]
     subject: Subject
     study_key_id: bytes
     study_key: bytes
@@ -125,11 +127,10 @@ class Builder:
         for instance in opened:
             if writer.full:
                 break
-            conflict = tuple(instance.record.place) in job.conflicts
-            self._add(writer, instance, conflict=conflict)
+            self._add(writer, instance, job)
         return writer.finish()
 
-    def _add(self, writer: PackWriter, instance: SpooledInstance, *, conflict: bool) -> None:
+    def _add(self, writer: PackWriter, instance: SpooledInstance, job: BuildJob) -> None:
         record = instance.record
         header = record.description.header
         head = part10.write_header(
@@ -143,13 +144,14 @@ class Builder:
             body=instance.chunks,
             body_size_bytes=record.size_bytes,
             crc32=None,
-            entry=self._entry(instance, dataset_offset=len(head), conflict=conflict),
+            entry=self._entry(instance, job, dataset_offset=len(head)),
         )
 
     def _entry(
-        self, instance: SpooledInstance, *, dataset_offset: int, conflict: bool
+        self, instance: SpooledInstance, job: BuildJob, *, dataset_offset: int
     ) -> metadata.Entry:
         record = instance.record
+        place = (*record.place,)
         description = record.description
         transfer_syntax_uid = description.transfer_syntax_uid
         read, size_bytes = instance.read, record.size_bytes
@@ -163,7 +165,8 @@ class Builder:
             stored_sha256=record.sha256.hex(),
             transform=None,
             preamble=description.preamble,
-            conflict=conflict,
+            conflict=place in job.conflicts,
+            replacement=place in job.replacements,
             received_at=metadata.timestamp(description.received_at_ns),
             received_from=metadata.ReceivedFrom(
                 channel=origin.channel,

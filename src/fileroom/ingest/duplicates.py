@@ -1,15 +1,16 @@
-"""What each spooled record is: new, the same instance again, or a conflict (invariant 8)."""
+"""What each spooled record is (invariant 8): new, the same instance again, a conflict, or one that
+is served from now on because what packs hold under its UID cannot be read any more."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from fileroom.catalog.port import Catalog
-from fileroom.catalog.rows import InstancePlace, SpooledRow
+from fileroom.catalog.rows import InstancePlace, Moved, SpooledRow, Standing
 from fileroom.dicom.same import same_elements
-from fileroom.errors import IntegrityError
+from fileroom.errors import IntegrityError, TransientError
 from fileroom.spool.failure import SegmentGoneError
 from fileroom.spool.reader import SpoolReader
 from fileroom.spool.record import Place
@@ -25,10 +26,11 @@ class DataSet(NamedTuple):
 
 
 class Packed(Protocol):
-    """Reads what packs hold, wherever they lie."""
+    """Reads what packs hold, wherever they lie. All of it raises TransientError while that is out
+    of reach, and IntegrityError where no copy gives it."""
 
     async def sha256(self, place: InstancePlace) -> bytes:
-        """SHA-256 of the data set as it came. Raises TransientError while it is out of reach."""
+        """SHA-256 of the data set as it came, by the pack's own word."""
         ...
 
     async def data_set(
@@ -37,28 +39,75 @@ class Packed(Protocol):
         """Transfer Syntax UID and bytes, None where they are more than `size_bytes_max`."""
         ...
 
+    async def check(self, place: InstancePlace) -> None:
+        """Return if the data set can be read back."""
+        ...
+
 
 class Sorted(msgspec.Struct, frozen=True):
     """Spooled rows by what shall happen to them.
 
     Attributes:
-        kept: go into the pack: new ones and conflicts.
+        kept: go into the pack.
         conflicts: ids of those of `kept` that shall not be served.
-        duplicates: ids of rows whose instance is stored already.
+        replacing: by the id of a row of `kept` that is served although packs hold data sets under
+            its UID: how those stand from now on.
+        duplicates: rows whose instance is stored already, or is another of `kept`.
         unreadable: records that do not open any more, or are not what the row says.
     """
 
     kept: list[SpooledRow]
-    conflicts: frozenset[int]
-    duplicates: list[int]
+    conflicts: set[int]
+    replacing: dict[int, list[Moved]]
+    duplicates: list[SpooledRow]
     unreadable: list[SpooledRow]
 
 
-class Sorter:
-    """Decides about spooled rows, the oldest first."""
+class _Known(msgspec.Struct, frozen=True):
+    """What is known of one SOP Instance UID while a batch is sorted.
 
-    def __init__(self, *, catalog: Catalog, spool: SpoolReader, packed: Packed) -> None:
+    Attributes:
+        served: where the data set lies that is served from a pack, if one is.
+        further: where others lie.
+        spooled: those rows of the batch that are kept.
+        sound: by place, whether it was found to be read back.
+    """
+
+    served: InstancePlace | None
+    further: Sequence[InstancePlace]
+    spooled: list[SpooledRow]
+    sound: dict[InstancePlace, bool]
+
+    @property
+    def packed(self) -> list[InstancePlace]:
+        return [*([] if self.served is None else [self.served]), *self.further]
+
+
+class IncompleteError(TransientError):
+    """The catalog does not know yet of all that is stored, and it has to for this."""
+
+
+class Sorter:
+    """Decides about spooled rows, the oldest first.
+
+    Nothing is dropped on the word of a catalog alone: who sends a study again may do so because
+    what is stored of it cannot be read.
+
+    Args:
+        complete: whether the catalog knows all there is. Until it does, nothing takes the place of
+            what cannot be read or is not served: the whole one may lie where nobody can look.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        spool: SpoolReader,
+        packed: Packed,
+        complete: Callable[[], bool],
+    ) -> None:
         self._catalog = catalog
+        self._complete = complete
         self._spool = spool
         self._packed = packed
         self._distrusted: set[int] = set()
@@ -73,51 +122,82 @@ class Sorter:
         Raises:
             TransientError: what one must be compared with is out of reach just now.
         """
-        digests = {row.uid_digest for row in rows}
-        existing = await asyncio.to_thread(self._catalog.existing, digests)
-        conflicting = await asyncio.to_thread(self._catalog.conflicting, existing)
-        sorted_ = Sorted(kept=[], conflicts=frozenset(), duplicates=[], unreadable=[])
-        conflicts: set[int] = set()
-        first: dict[bytes, list[SpooledRow]] = {}
+        known = await self._known({row.uid_digest for row in rows})
+        found = Sorted(kept=[], conflicts=set(), replacing={}, duplicates=[], unreadable=[])
         for row in rows:
             if row.id in self._distrusted and not await asyncio.to_thread(self._opens, row):
-                sorted_.unreadable.append(row)
+                found.unreadable.append(row)
                 continue
-            packed = [*conflicting.get(row.uid_digest, ())]
-            if row.uid_digest in existing:
-                packed.insert(0, existing[row.uid_digest])
-            spooled = first.setdefault(row.uid_digest, [])
-            if await self._held(row, packed, spooled):
-                sorted_.duplicates.append(row.id)
+            of_uid = known[row.uid_digest]
+            is_served = await self._is_served(of_uid)
+            if is_served and await self._is_stored(row, of_uid):
+                found.duplicates.append(row)
                 continue
-            if packed or spooled:
-                conflicts.add(row.id)
-            spooled.append(row)
-            sorted_.kept.append(row)
+            if is_served:
+                found.conflicts.add(row.id)
+            elif of_uid.packed:
+                if not await asyncio.to_thread(self._complete):
+                    raise IncompleteError("what is served under a UID may lie out of reach")
+                found.replacing[row.id] = await self._displaced(row, of_uid)
+            of_uid.spooled.append(row)
+            found.kept.append(row)
         self._distrusted.difference_update(row.id for row in rows)
-        return msgspec.structs.replace(sorted_, conflicts=frozenset(conflicts))
+        return found
 
-    async def _held(
-        self, row: SpooledRow, packed: Sequence[InstancePlace], spooled: Sequence[SpooledRow]
-    ) -> bool:
+    async def _known(self, uid_digests: set[bytes]) -> Mapping[bytes, _Known]:
+        served = await asyncio.to_thread(self._catalog.existing, uid_digests)
+        # Of those too that no instance row answers for: a pack that was full before its time can
+        # hold a conflict whose first is still in the spool.
+        further = await asyncio.to_thread(self._catalog.conflicting, uid_digests)
+        return {
+            each: _Known(served.get(each), further.get(each, ()), spooled=[], sound={})
+            for each in uid_digests
+        }
+
+    async def _is_served(self, known: _Known) -> bool:
+        """Whether somebody who asks for the UID gets a data set, or will once this batch is
+        sealed. What nobody can read is no reason to drop another, nor what nobody is given."""
+        if known.spooled:
+            return True  # the build of the pack reads it
+        return known.served is not None and await self._is_sound(known, known.served)
+
+    async def _is_stored(self, row: SpooledRow, known: _Known) -> bool:
         """Whether one of the data sets under the same UID is this one."""
-        if any(other.sha256 == row.sha256 for other in spooled):
+        if any(other.sha256 == row.sha256 for other in known.spooled):
             return True
-        for place in packed:
-            if await self._packed_sha256(place) == row.sha256:
+        for place in known.packed:
+            same = await self._packed_sha256(place) == row.sha256
+            if same and await self._is_sound(known, place):
                 return True
-        if not packed and not spooled:
-            return False
         ours = await asyncio.to_thread(self._spooled_data_set, row)
-        for other in spooled:
+        for other in known.spooled:
             theirs = await asyncio.to_thread(self._spooled_data_set, other)
             if await asyncio.to_thread(_same, ours, theirs):
                 return True
-        for place in packed:
-            theirs = await self._packed_data_set(place)
+        for place in known.packed:
+            theirs = await self._packed_data_set(place)  # read just now, so that it is sound
             if await asyncio.to_thread(_same, ours, theirs):
                 return True
         return False
+
+    async def _displaced(self, row: SpooledRow, known: _Known) -> list[Moved]:
+        """How the data sets in packs stand once this one is served."""
+        moved = []
+        for place in known.packed:
+            if await self._packed_sha256(place) == row.sha256:
+                moved.append(Moved(row.uid_digest, place, Standing.REPEATED))
+            elif place == known.served:
+                moved.append(Moved(row.uid_digest, place, Standing.CONFLICT))
+        return moved
+
+    async def _is_sound(self, known: _Known, place: InstancePlace) -> bool:
+        if place not in known.sound:
+            try:
+                await self._packed.check(place)
+                known.sound[place] = True
+            except IntegrityError:
+                known.sound[place] = False
+        return known.sound[place]
 
     async def _packed_sha256(self, place: InstancePlace) -> bytes | None:
         try:

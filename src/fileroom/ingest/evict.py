@@ -153,7 +153,11 @@ class EvictStage:
         return evicted
 
     async def _may_go(self, pack: PackRow) -> bool:
-        """Whether the providers in use hold what makes the local copy the last to be dropped."""
+        """Whether the providers in use hold what makes the local copy the last to be dropped, and
+        the pack is COMMITTED still."""
+        now = await asyncio.to_thread(self._catalog.packs, numbers=[pack.number], limit=1)
+        if not now or now[0].state is not PackState.COMMITTED:
+            return False  # a read found it damaged since it was chosen
         decided = await asyncio.to_thread(
             placed, self._catalog, pack, rule=self._rule, sites=self._sites
         )

@@ -4,17 +4,24 @@ The doors hold a `Conversation` for each association or request and a `Reception
 instance in it. What a door may answer as success is the return of `Reception.finish`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fileroom.access.grant import Action
+from fileroom.access.identity import of_address
 from fileroom.audit import event
+from fileroom.audit.refusals import Refusal
 from fileroom.catalog.batch import Intake
 from fileroom.catalog.rows import NewSpooled
 from fileroom.clock import Clock
 from fileroom.dicom import uid
-from fileroom.dicom.header import Header, HeaderScanner, InstanceError
+from fileroom.dicom.header import Header, HeaderScanner
+from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.disk import Buffer
 from fileroom.errors import FileroomError, RefusedError, TransientError
 from fileroom.ledger.log import Ledger
+from fileroom.spool.aside import Aside
+from fileroom.spool.failure import InstanceTooLargeError, SpaceError
 from fileroom.spool.landing import Landing, Spool
 from fileroom.spool.record import Description, Origin
 
@@ -27,6 +34,30 @@ class BacklogError(TransientError):
 
 class MismatchError(RefusedError):
     """The data set is not the instance that was announced (PS3.4 Table B.2-1, A9xx)."""
+
+
+class SopClassError(RefusedError):
+    """The instance is of a SOP class whose instances are not stored."""
+
+
+# What is recorded of an instance that was refused: few sentences, whatever a sender makes up; the
+# first row that fits counts.
+REASONS: tuple[tuple[type[FileroomError], str], ...] = (
+    (SpaceError, "there is no room for the instance"),
+    (InstanceTooLargeError, "the instance is larger than one may be"),
+    (MismatchError, "the data set is not the instance that was announced"),
+    (IdentityError, "the data set lacks one of its UIDs"),
+    (SopClassError, "the SOP class is not one that is stored"),
+    (TransferSyntaxError, "the transfer syntax is none"),
+    (InstanceError, "the data set cannot be read"),
+    (TransientError, "the instance could not be kept just then"),
+)
+
+
+def reason_of(error: FileroomError) -> str:
+    """Why an instance was refused, in words that hold nothing of it."""
+    fitting = (reason for kind, reason in REASONS if isinstance(error, kind))
+    return next(fitting, "the instance is not taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +80,11 @@ class StudyTally:
 
 
 class Receiver:
-    """Where the doors bring instances."""
+    """Where the doors bring instances.
+
+    Args:
+        refused: told of each instance that was not taken.
+    """
 
     def __init__(
         self,
@@ -59,12 +94,14 @@ class Receiver:
         ledger: Ledger,
         clock: Clock,
         partition: str,
+        refused: Callable[[Refusal], None],
     ) -> None:
         self.spool = spool
         self.intake = intake
         self.ledger = ledger
         self.clock = clock
         self.partition = partition
+        self.refused = refused
         self._open_receptions = 0
         self._last_byte_s = float("-inf")
         self.landed = 0  # instances since the start
@@ -112,12 +149,44 @@ class Conversation:
             SpaceError: the disk is under its reserve; nothing was begun.
             BacklogError: the catalog does not keep up; nothing was begun.
         """
-        if self.receiver.intake.full:
-            raise BacklogError("the catalog does not keep up with what arrives")
-        landing = self.receiver.spool.landing()
+        try:
+            self._refuse_backlog()
+            landing = self.receiver.spool.landing()
+        except FileroomError as error:
+            self.refused(reason_of(error))
+            raise
         return Reception(
             self, landing, sop_class_uid, sop_instance_uid, transfer_syntax_uid, preamble
         )
+
+    def refuse_without_room(self, size_bytes: int) -> None:
+        """Raise before instances of that size are sent, where they could not be taken.
+
+        Raises:
+            SpaceError: they would leave less than the reserve free.
+            BacklogError: the catalog does not keep up.
+        """
+        try:
+            self._refuse_backlog()
+            self.receiver.spool.refuse_without_room(size_bytes)
+        except FileroomError as error:
+            self.refused(reason_of(error))
+            raise
+
+    def aside(self) -> Aside:
+        """Room for values that come before their place in a data set; close it."""
+        return self.receiver.spool.aside()
+
+    def _refuse_backlog(self) -> None:
+        if self.receiver.intake.full:
+            raise BacklogError("the catalog does not keep up with what arrives")
+
+    def refused(self, reason: str) -> None:
+        """Have it recorded that an instance was not taken. What `begin` and `Reception.finish`
+        raise is recorded by them; a door calls this for reasons of its own."""
+        origin = self.origin
+        principal = of_address(origin.address, ae_title=origin.calling_ae_title or None)
+        self.receiver.refused(Refusal(principal, Action.STORE, origin.channel, reason))
 
     async def close(self) -> None:
         """Write one `received` event for each study of this conversation."""
@@ -158,12 +227,12 @@ class Reception:
         self._transfer_syntax_uid = transfer_syntax_uid
         self._preamble = preamble
         self._failure: FileroomError | None = None
-        self._scanner: HeaderScanner | None = None
-        try:
-            self._scanner = HeaderScanner(transfer_syntax_uid)
-        except InstanceError as error:
-            self._fail(error)
+        self._scanner: HeaderScanner | None = HeaderScanner(transfer_syntax_uid)
         self._ended = False
+        if not uid.is_safe(transfer_syntax_uid):
+            # It will stand in file meta information and in the header fields of answers.
+            length = len(transfer_syntax_uid)
+            self._fail(TransferSyntaxError(f"a transfer syntax of {length} characters is no UID"))
         self._receiver.opened()
 
     @property
@@ -191,12 +260,17 @@ class Reception:
         """Make the instance durable and ours.
 
         Raises:
-            InstanceError: the data set cannot be read as far as its identity needs.
+            InstanceError: the data set cannot be read as far as its identity needs, says less
+                than that, or came in what is no transfer syntax.
             MismatchError: it is not the instance that was announced.
+            SopClassError: it is of no class that is stored.
             SpaceError, SpoolError: it could not be kept; the peer may send it again.
         """
         try:
             return await self._finish()
+        except FileroomError as error:
+            self._conversation.refused(reason_of(error))
+            raise
         finally:
             self.abandon()
 
@@ -258,26 +332,15 @@ class Reception:
         assert self._scanner is not None
         header = self._scanner.finish()
         self._scanner = None
-        refuse_unusable(header)
         refuse_mismatch(header, *self._announced)
+        if uid.is_of_another_service(header.sop_class_uid):
+            raise SopClassError("the SOP class is one of another service than storage")
         self._header: Header = header
 
     def _fail(self, error: FileroomError) -> None:
         self._failure = error
         self._scanner = None
         self._landing.abandon()
-
-
-def refuse_unusable(header: Header) -> None:
-    """Raise InstanceError unless all four UIDs can be told apart, stored and answered."""
-    for name, value in (
-        ("SOPClassUID", header.sop_class_uid),
-        ("SOPInstanceUID", header.sop_instance_uid),
-        ("StudyInstanceUID", header.study_instance_uid),
-        ("SeriesInstanceUID", header.series_instance_uid),
-    ):
-        if not uid.is_safe(value):
-            raise InstanceError(f"{name} of {len(value)} characters is no UID (PS3.5 §9.1)")
 
 
 def refuse_mismatch(

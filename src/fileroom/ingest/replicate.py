@@ -20,15 +20,16 @@ from fileroom.errors import (
 from fileroom.ingest.build import local_path
 from fileroom.ingest.telling import tell
 from fileroom.keys.keyring import Keyring
-from fileroom.keys.objects import parse_name
+from fileroom.keys.objects import SITE_KEY, parse_name
 from fileroom.ledger.log import Ledger
 from fileroom.pack.format import object_name
 from fileroom.provider import readback
-from fileroom.provider.port import Call, Lane, Provider
+from fileroom.provider.port import Call, Lane, Provider, Put
 
 PACKS_A_ROUND = 32
 PACKS_LOOKED_AT = 4096  # those that wait for one provider must not keep others from the rest
 PURPOSE = "replicate"
+THERE = frozenset({CopyState.REPLICATED, CopyState.VERIFIED})
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class ReplicateStage:
         self._providers = providers
         self._packs_directory = packs_directory
         self._copies_min = copies_min
-        self._site_at: set[str] = set()  # providers that hold the wrapped site key
+        self._site_at: set[str] = set()  # providers that were given the site key since the start
         self._away: set[str] = set()  # providers that failed in this round
 
     async def round(self) -> int:
@@ -90,7 +91,7 @@ class ReplicateStage:
         states = {copy.provider: copy.state for copy in copies}
         done, there = 0, 0
         for name, provider in self._providers.items():
-            if states.get(name) in (CopyState.REPLICATED, CopyState.VERIFIED):
+            if states.get(name) in THERE:
                 there += 1
                 continue
             if states.get(name) is None:
@@ -143,41 +144,74 @@ class ReplicateStage:
         return done
 
     async def _site(self, provider: Provider) -> None:
-        """Put the wrapped site key: the bucket and a passphrase must be enough to open it."""
-        if provider.name in self._site_at:
+        """Put the wrapped site key: the bucket and a passphrase must be enough to open it.
+
+        Once at each start, which finds out whether it is still there, and again where it was
+        found not to be.
+        """
+        held = await self._key_states(SITE_KEY, provider)
+        if provider.name in self._site_at and THERE.issuperset(held.values()):
             return
         call = Call(Lane.NEW, PURPOSE)
         for name, data in await asyncio.to_thread(self._keyring.site_objects):
             sha256 = hashlib.sha256(data).digest()
             if sha256.hex() not in name:
                 continue  # it has rotted here; under its name only its own bytes may lie
-            await put(provider, name, data, sha256=sha256, size_bytes=len(data), call=call)
+            generation, state = _generation(name), held.get(_generation(name))
+            try:
+                found = await put(
+                    provider, name, data, sha256=sha256, size_bytes=len(data), call=call
+                )
+            except IntegrityError:
+                if state in THERE:
+                    await self._move_key(SITE_KEY, generation, provider, state, CopyState.SUSPECT)
+                raise
+            if state in THERE and found is Put.CREATED:
+                log.critical("the site key was gone from %s and is put there again", provider.name)
+                await self._move_key(SITE_KEY, generation, provider, state, CopyState.LOST)
+                state = CopyState.LOST
+            await self._key_is_there(SITE_KEY, generation, provider, state)
         self._site_at.add(provider.name)
 
     async def _key(self, study_key_id: bytes, provider: Provider) -> None:
         """Put the study key's objects, each read back before it counts: they go before packs."""
         call = Call(Lane.NEW, PURPOSE, study_key_id.hex())
-        held = {
-            copy.generation: copy.state
-            for copy in await asyncio.to_thread(self._catalog.key_copies, study_key_id)
-            if copy.provider == provider.name
-        }
+        held = await self._key_states(study_key_id, provider)
         for name, data in await asyncio.to_thread(self._keyring.key_object, study_key_id):
-            parsed = parse_name(name)
-            assert parsed is not None, "the keyring names its own objects"
-            generation = parsed.generation
-            if held.get(generation) in (CopyState.REPLICATED, CopyState.VERIFIED):
+            state = held.get(_generation(name))
+            if state in THERE:
                 continue
             sha256 = hashlib.sha256(data).digest()
             await put(provider, name, data, sha256=sha256, size_bytes=len(data), call=call)
-            await asyncio.to_thread(
-                self._catalog.set_key_copy,
-                study_key_id,
-                generation,
-                provider.name,
-                held.get(generation),
-                CopyState.REPLICATED,
-            )
+            await self._key_is_there(study_key_id, _generation(name), provider, state)
+
+    async def _key_states(self, owner: bytes, provider: Provider) -> dict[int, CopyState]:
+        """How far each generation of a wrapped key has come at `provider`."""
+        copies = await asyncio.to_thread(self._catalog.key_copies, owner)
+        return {each.generation: each.state for each in copies if each.provider == provider.name}
+
+    async def _key_is_there(
+        self, owner: bytes, generation: int, provider: Provider, state: CopyState | None
+    ) -> None:
+        """Note that a key object was put, or found where it had been put before."""
+        if state in THERE:
+            return
+        if state in (CopyState.SUSPECT, CopyState.LOST):
+            await self._move_key(owner, generation, provider, state, CopyState.PENDING)
+            state = CopyState.PENDING
+        await self._move_key(owner, generation, provider, state, CopyState.REPLICATED)
+
+    async def _move_key(
+        self,
+        owner: bytes,
+        generation: int,
+        provider: Provider,
+        from_: CopyState | None,
+        to: CopyState,
+    ) -> None:
+        await asyncio.to_thread(
+            self._catalog.set_key_copy, owner, generation, provider.name, from_, to
+        )
 
     async def _copy(self, pack: PackRow, provider: Provider, state: CopyState) -> None:
         name = object_name(pack.study_key_id, pack.sha256)
@@ -205,6 +239,12 @@ class ReplicateStage:
         await asyncio.to_thread(self._catalog.set_copy, pack.number, provider.name, from_, to)
 
 
+def _generation(name: str) -> int:
+    parsed = parse_name(name)
+    assert parsed is not None, "the keyring names its own objects"
+    return parsed.generation
+
+
 async def put(
     provider: Provider,
     name: str,
@@ -213,16 +253,18 @@ async def put(
     sha256: bytes,
     size_bytes: int,
     call: Call,
-) -> None:
+) -> Put:
     """Put an object that is there for certain when this returns (invariant 3).
+
+    Returns:
+        EXISTED where it was there before, as far as is known.
 
     Raises:
         TransientError: it is not there; try again at the next round.
         IntegrityError: other bytes lie under the name.
     """
     try:
-        await provider.put_if_absent(name, source, sha256=sha256, call=call)
-        return
+        return await provider.put_if_absent(name, source, sha256=sha256, call=call)
     except UncertainError as error:
         log.warning("the answer to a put was lost: %s", error)
     found = await provider.stat(name, call=call)
@@ -236,3 +278,4 @@ async def put(
         raise TransientError("the put left nothing behind")
     if verdict is readback.Verdict.CORRUPT:
         raise IntegrityError(f"other bytes than the {size_bytes} B put lie under the name")
+    return Put.CREATED

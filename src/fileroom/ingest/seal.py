@@ -8,6 +8,7 @@ receiving.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -172,7 +173,9 @@ class SealStage:
             await self._set_aside(sorted_.unreadable)
         if not sorted_.kept:
             await asyncio.to_thread(
-                self._catalog.record_duplicates, sorted_.duplicates, lease=lease
+                self._catalog.record_duplicates,
+                [row.id for row in sorted_.duplicates],
+                lease=lease,
             )
             return 0
         study_key_id, study_key = await asyncio.to_thread(self._study_key, series)
@@ -181,6 +184,9 @@ class SealStage:
             sha256s=tuple(row.sha256 for row in sorted_.kept),
             conflicts=frozenset(
                 (*row.place,) for row in sorted_.kept if row.id in sorted_.conflicts
+            ),
+            replacements=frozenset(
+                (*row.place,) for row in sorted_.kept if row.id in sorted_.replacing
             ),
             subject=Subject(
                 site=self._settings.site,
@@ -233,6 +239,11 @@ class SealStage:
         sealed = [Sealed(row.id, row.uid_digest, ordinal) for ordinal, row in enumerate(rows)]
         conflicts = [each for each in sealed if each.spooled_id in sorted_.conflicts]
         members = [each for each in sealed if each.spooled_id not in sorted_.conflicts]
+        moved = [sorted_.replacing[row.id] for row in rows if row.id in sorted_.replacing]
+        # The same as one that is still to be sealed waits for it: that one may not open then.
+        built_ids = {row.id for row in rows}
+        waiting = {row.uid_digest for row in sorted_.kept if row.id not in built_ids}
+        duplicates = [row.id for row in sorted_.duplicates if row.uid_digest not in waiting]
         written = built.written
         pack = NewPack(
             study=series.study,
@@ -255,7 +266,8 @@ class SealStage:
             pack,
             members=members,
             conflicts=conflicts,
-            duplicates=sorted_.duplicates,
+            moved=list(chain.from_iterable(moved)),
+            duplicates=duplicates,
             lease=lease,
         )
         tell(
@@ -267,7 +279,8 @@ class SealStage:
                 instances=len(rows),
                 size_bytes=written.size_bytes,
                 conflicts=len(conflicts),
-                duplicates=len(sorted_.duplicates),
+                duplicates=len(duplicates),
+                replacements=len(moved),
             ),
         )
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from hashlib import sha256
 
 from fileroom.audit import event
 from fileroom.catalog.lifecycle import CopyState, PackState
@@ -12,7 +13,7 @@ from fileroom.clock import Clock
 from fileroom.errors import IntegrityError, RefusedError, TransientError, UncertainError
 from fileroom.ingest.telling import tell
 from fileroom.keys.keyring import Keyring
-from fileroom.keys.objects import parse_name
+from fileroom.keys.objects import SITE_KEY, parse_name
 from fileroom.ledger.log import Ledger
 from fileroom.pack.format import object_name
 from fileroom.provider.port import Call, Lane, NotThereError, Provider
@@ -47,10 +48,12 @@ class VerifyStage:
     async def round(self) -> int:
         """Verify a batch of replicated packs and return how many moved on, for good or bad."""
         self._away.clear()
+        done = 0
+        for provider in self._providers.values():
+            done += await self._site(provider)
         packs = await asyncio.to_thread(
             self._catalog.packs, state=PackState.REPLICATED, limit=PACKS_LOOKED_AT
         )
-        done = 0
         for pack in packs:
             done += await self._pack(pack)
             if done >= PACKS_A_ROUND:
@@ -152,11 +155,7 @@ class VerifyStage:
 
     async def _key(self, study_key_id: bytes, provider: Provider) -> None:
         """Read back the wrapped key: a pack is worth nothing without it (invariant 5)."""
-        waiting = {
-            copy.generation
-            for copy in await asyncio.to_thread(self._catalog.key_copies, study_key_id)
-            if copy.provider == provider.name and copy.state is CopyState.REPLICATED
-        }
+        waiting = await self._unread(study_key_id, provider)
         if not waiting:
             return
         call = Call(Lane.NEW, PURPOSE, study_key_id.hex())
@@ -164,18 +163,66 @@ class VerifyStage:
             parsed = parse_name(name)
             if parsed is None or parsed.generation not in waiting:
                 continue
-            try:
-                found = await provider.get(name, 0, len(data) + 1, call=call)
-            except NotThereError:
-                found = b""
+            found = await _read(provider, name, len(data), call=call)
             if found != data:
                 raise IntegrityError(f"a wrapped key of {len(data)} B came back as {len(found)} B")
-            await asyncio.to_thread(
-                self._catalog.set_key_copy,
-                study_key_id,
-                parsed.generation,
-                provider.name,
-                CopyState.REPLICATED,
-                CopyState.VERIFIED,
-                verified_at_ns=self._clock.wall_ns(),
-            )
+            await self._key_read(study_key_id, parsed.generation, provider, CopyState.VERIFIED)
+
+    async def _site(self, provider: Provider) -> int:
+        """Read back the wrapped site key, without which nothing there opens (invariant 5).
+
+        A copy that is not what was put is replicated again; until it is good, no pack becomes
+        COMMITTED by what this provider holds.
+        """
+        waiting = await self._unread(SITE_KEY, provider)
+        if not waiting:
+            return 0
+        found: dict[int, CopyState] = {}
+        for name, data in await asyncio.to_thread(self._keyring.site_objects):
+            parsed = parse_name(name)
+            if parsed is None or parsed.generation not in waiting:
+                continue
+            try:
+                read = await _read(provider, name, len(data), call=Call(Lane.NEW, PURPOSE))
+            except (TransientError, UncertainError) as error:
+                log.warning("the site key waits for %s: %s", provider.name, error)
+                self._away.add(provider.name)
+                return 0
+            # By its name, and not by this node's file of it, which may have rotted meanwhile.
+            if sha256(read).hexdigest() != parsed.sha256:
+                log.critical("the site key at %s came back as %d B", provider.name, len(read))
+                found[parsed.generation] = CopyState.SUSPECT if read else CopyState.LOST
+            else:
+                found.setdefault(parsed.generation, CopyState.VERIFIED)
+        for generation, state in found.items():
+            await self._key_read(SITE_KEY, generation, provider, state)
+        return len(found)
+
+    async def _unread(self, owner: bytes, provider: Provider) -> set[int]:
+        """Generations of a wrapped key that are at `provider` and were not read back."""
+        return {
+            copy.generation
+            for copy in await asyncio.to_thread(self._catalog.key_copies, owner)
+            if copy.provider == provider.name and copy.state is CopyState.REPLICATED
+        }
+
+    async def _key_read(
+        self, owner: bytes, generation: int, provider: Provider, state: CopyState
+    ) -> None:
+        await asyncio.to_thread(
+            self._catalog.set_key_copy,
+            owner,
+            generation,
+            provider.name,
+            CopyState.REPLICATED,
+            state,
+            verified_at_ns=self._clock.wall_ns() if state is CopyState.VERIFIED else None,
+        )
+
+
+async def _read(provider: Provider, name: str, size_bytes: int, *, call: Call) -> bytes:
+    """A small object, with one byte more where it is longer; nothing where it is not there."""
+    try:
+        return await provider.get(name, 0, size_bytes + 1, call=call)
+    except NotThereError:
+        return b""

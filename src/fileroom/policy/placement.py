@@ -7,7 +7,7 @@ ONE_COPY_SAME_DISK = "one copy, same disk"
 
 
 class Rule(NamedTuple):
-    """How many providers must hold a verified copy of the pack and of its wrapped key."""
+    """How many providers must hold a verified copy of the pack and of its wrapped keys."""
 
     copies_min: int
 
@@ -42,37 +42,40 @@ def decide(
     *,
     copies: Iterable[str],
     key_copies: Iterable[str],
+    site_key_copies: Iterable[str],
     rule: Rule,
     sites: Mapping[str, Site],
 ) -> Placement:
     """Decide about one pack.
 
-    A provider counts when it holds both: a pack whose key lies elsewhere is lost with either.
-    Copies on one disk count once. A provider whose site is not known does not count.
+    A provider counts when it holds all three: a pack whose keys lie elsewhere is lost with
+    either. Copies on one disk count once. A provider whose site is not known does not count.
 
     Args:
         copies: providers with a verified copy of the pack.
         key_copies: providers with a verified copy of its wrapped study key.
+        site_key_copies: providers with a verified copy of the newest wrapped site key.
     """
     assert rule.copies_min >= 1
-    packs, keys = set(copies), set(key_copies)
-    both = sorted(packs & keys & set(sites))
+    packs, keys, site_keys = set(copies), set(key_copies), set(site_key_copies)
+    whole = sorted(packs & keys & site_keys & set(sites))
     holders: dict[str, str] = {}
-    for provider in both:
+    for provider in whole:
         disk = sites[provider].disk
         holders.setdefault(f"disk {disk}" if disk else f"provider {provider}", provider)
     providers = tuple(sorted(holders.values()))
     count = len(providers)
     warnings: tuple[str, ...] = ()
-    if both and all(sites[provider].own_disk for provider in both):
+    if whole and all(sites[provider].own_disk for provider in whole):
         warnings = (ONE_COPY_SAME_DISK,)
     if count >= rule.copies_min:
-        reason = f"{count} of {rule.copies_min} verified copies with their key"
+        reason = f"{count} of {rule.copies_min} verified copies with their keys"
         return Placement(True, reason, warnings, providers)
     lacking = [
-        f"{count} of {rule.copies_min} verified copies with their key",
+        f"{count} of {rule.copies_min} verified copies with their keys",
         *([f"{len(packs - keys)} without their key"] if packs - keys else []),
-        *([f"{len(both) - count} on a disk that counts already"] if len(both) > count else []),
+        *([f"{len(packs - site_keys)} without the site key"] if packs - site_keys else []),
+        *([f"{len(whole) - count} on a disk that counts already"] if len(whole) > count else []),
         *([f"{len(packs - set(sites))} of unknown site"] if packs - set(sites) else []),
     ]
     return Placement(False, ", ".join(lacking), warnings, providers)

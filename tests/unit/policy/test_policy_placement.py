@@ -1,4 +1,4 @@
-"""COMMITTED rests on verified copies of pack and key on distinct providers (invariant 5)."""
+"""COMMITTED rests on verified copies of pack and keys on distinct providers (invariant 5)."""
 
 import pytest
 
@@ -13,9 +13,14 @@ SITES = {
 }
 
 
-def decided(copies, key_copies=None, *, copies_min=1, sites=SITES):
-    keys = copies if key_copies is None else key_copies
-    return decide(copies=copies, key_copies=keys, rule=Rule(copies_min), sites=sites)
+def decided(copies, key_copies=None, *, site_key_copies=None, copies_min=1, sites=SITES):
+    return decide(
+        copies=copies,
+        key_copies=copies if key_copies is None else key_copies,
+        site_key_copies=copies if site_key_copies is None else site_key_copies,
+        rule=Rule(copies_min),
+        sites=sites,
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,23 @@ def test_a_pack_is_committed_by_this_table(copies, key_copies, copies_min, commi
     assert decided(copies, key_copies, copies_min=copies_min).committed is committed
 
 
+@pytest.mark.parametrize(
+    ("site_key_copies", "copies_min", "committed"),
+    [
+        ([], 1, False),
+        (["nas"], 1, False),
+        (["s3"], 1, True),
+        (["s3"], 2, False),
+        (["s3", "azure"], 2, True),
+    ],
+)
+def test_a_provider_without_the_site_key_holds_nothing_that_opens(
+    site_key_copies, copies_min, committed
+):
+    placement = decided(["s3", "azure"], site_key_copies=site_key_copies, copies_min=copies_min)
+    assert placement.committed is committed
+
+
 def test_one_copy_on_the_nodes_own_disk_counts_with_a_warning():
     placement = decided(["here"])
     assert placement.committed
@@ -52,13 +74,16 @@ def test_one_copy_on_the_nodes_own_disk_counts_with_a_warning():
 
 def test_the_reason_says_what_is_lacking():
     placement = decided(
-        ["here", "here-too", "s3", "gone"], ["here", "here-too", "gone"], copies_min=2
+        ["here", "here-too", "s3", "nas", "gone"],
+        ["here", "here-too", "nas", "gone"],
+        site_key_copies=["here", "here-too", "s3", "gone"],
+        copies_min=2,
     )
     assert placement.reason == (
-        "1 of 2 verified copies with their key, 1 without their key, "
+        "1 of 2 verified copies with their keys, 1 without their key, 1 without the site key, "
         "1 on a disk that counts already, 1 of unknown site"
     )
-    assert decided(["s3"]).reason == "1 of 1 verified copies with their key"
+    assert decided(["s3"]).reason == "1 of 1 verified copies with their keys"
 
 
 def test_the_providers_that_count_are_named():
