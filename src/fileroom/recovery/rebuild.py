@@ -1,98 +1,105 @@
 """Rebuild: the catalog from local packs, every provider's packs and the spool.
 
-Order: key objects, then packs with the oldest first, then the spool; so that the first data set
-under a UID is the one that is served, as it was when they came.
+Order: key objects, then packs with the oldest first, then the spool; so that what the first
+instance said of its patient, study and series stands there as it did before.
 """
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
-from fileroom.catalog.errors import SegmentInUseError
+from fileroom.catalog.errors import StateMovedError
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.port import Catalog
-from fileroom.catalog.rows import NewSpooled, SpoolPlace
-from fileroom.dicom.uid import digest
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError
 from fileroom.keys.keyring import Keyring
 from fileroom.keys.objects import SITE, parse_name
-from fileroom.pack.format import parse_object_name
-from fileroom.provider.port import Call, Lane, Provider
-from fileroom.recovery.adopt import Adopter, FoundPack, Opened, open_pack
+from fileroom.provider.port import Provider, UnreachableError
+from fileroom.recovery.adopt import Adopter, NotComparedError
+from fileroom.recovery.awaited import awaited, note_awaited
+from fileroom.recovery.found import CALL, FoundPack, Opened, at_provider, local_packs, open_pack
 from fileroom.recovery.replay import Replay, Told
-from fileroom.spool.landing import Spool
+from fileroom.recovery.report import Report
+from fileroom.recovery.respool import Respool
 
-CALL = Call(Lane.BACKFILL, "rebuild", "")
 KEY_OBJECT_BYTES_MAX = 1 << 20
-SPOOLED_A_BATCH = 256
 PACKS_A_PAGE = 1000
-HELD = (CopyState.REPLICATED, CopyState.VERIFIED, CopyState.SUSPECT)  # something may be there
+
+Progress = Callable[[int, int], None]
+Places = Mapping[bytes, Sequence[FoundPack]]  # by the SHA-256 of the pack
 
 log = logging.getLogger(__name__)
 
 
-class Report(msgspec.Struct, kw_only=True):
-    """What a start or a rebuild found.
+class Known(NamedTuple):
+    """What the catalog says of a pack."""
 
-    Attributes:
-        adopted: packs that the catalog did not know.
-        spooled: instances in the spool, all of them replayed.
-        missing: packs whose local file was gone, and that nobody had decided to evict.
-        resealed: those of them that had no copy yet; their instances are in the spool still and
-            will be sealed again.
-        lost: instances that the catalog has in the spool and the spool has not; set aside.
-        found: instances that were set aside and are in the spool; taken up again.
-        unreadable: packs that no place gave whole; they stay where they are.
-        absent: packs that the ledger tells of and that a rebuild found nowhere.
+    number: int
+    local: bool
+    state: PackState
+
+
+class ProviderAwayError(TransientError):
+    """A provider does not answer, and what lies there is wanted."""
+
+
+async def ask(providers: Iterable[Provider]) -> None:
+    """Have each provider answer with the first page of its packs.
+
+    Raises:
+        ProviderAwayError: names those that do not.
     """
-
-    adopted: int = 0
-    spooled: int = 0
-    missing: int = 0
-    resealed: int = 0
-    returned: int = 0
-    lost: int = 0
-    found: int = 0
-    unreadable: int = 0
-    absent: int = 0
-    keys: int = 0
+    away = []
+    for provider in providers:
+        try:
+            async for _ in provider.list("packs/", call=CALL):
+                break
+        except UnreachableError as error:
+            away.append(f"provider {provider.name} does not answer: {error}")
+    if away:
+        raise ProviderAwayError("; ".join(away))
 
 
 class Rebuilder:
-    """Fills the catalog from what is durable. Everything it does is idempotent."""
+    """Fills the catalog from what is durable. Everything it does is idempotent.
+
+    Attributes:
+        report: of the latest `reconcile` or `rebuild`.
+    """
 
     def __init__(
         self,
         *,
         catalog: Catalog,
         keyring: Keyring,
-        spool: Spool,
         packs_directory: Path,
         keyring_directory: Path,
         providers: Mapping[str, Provider],
         adopter: Adopter,
         replay: Replay,
+        respool: Respool,
         disk: Disk,
-        node_id: str,
     ) -> None:
         self._catalog = catalog
         self._keyring = keyring
-        self._spool = spool
         self._packs_directory = packs_directory
         self._keyring_directory = keyring_directory
         self._providers = providers
         self._adopter = adopter
         self._replay = replay
+        self._respool = respool
         self._disk = disk
-        self._node_id = node_id
         self.report = Report()
+        self._away: set[str] = set()  # providers that failed in this run
+        self._unreadable: set[bytes] = set()
+
+    def awaited(self) -> list[str] | None:
+        """The providers that the catalog has not been filled from; None: it has not been filled."""
+        return awaited(self._catalog)
 
     async def reconcile(self) -> Report:
         """At every start: make the catalog agree with this node's own disk and the ledger.
@@ -100,74 +107,67 @@ class Rebuilder:
         Raises:
             NewerLedgerError: as Replay.tail.
         """
+        self._begin()
         told = await asyncio.to_thread(self._replay.tail)
-        await asyncio.to_thread(self._local, told)
-        await asyncio.to_thread(self._spooled, told)
+        await self._take_up(await asyncio.to_thread(self._local, told), None)
+        await asyncio.to_thread(self._respool.replay, told, self.report)
+        await asyncio.to_thread(self._replay.apply, told)
+        noted = await asyncio.to_thread(self.awaited)
+        if noted is not None:
+            await asyncio.to_thread(self._note, {*noted, *self._away})
         return self.report
 
-    async def rebuild(self, progress: Callable[[int, int], None] | None = None) -> Report:
-        """After the catalog was lost: everything from the disk and from every provider.
+    async def rebuild(self, progress: Progress | None = None) -> Report:
+        """Fill the catalog from this disk and from every provider it has not been filled from.
+
+        A provider that is away holds up nothing: it is noted in the catalog, and a later call
+        takes up what lies there, while the node works. A first call does that at a start.
 
         Args:
             progress: called with the bytes of packs that are done and of all that were found;
                 each counts twice, as it is opened twice.
 
         Raises:
-            TransientError: a provider cannot be reached; call again, what is done stays done.
             NewerLedgerError: as Replay.tail.
         """
-        told = await asyncio.to_thread(self._replay.tail)
-        for provider in self._providers.values():
-            await self._keys(provider)
-        found = {each.sha256: [each] for each in self._local_packs()}
-        where: dict[bytes, list[str]] = {}
-        for name, provider in self._providers.items():
-            async for each in provider.list("packs/", call=CALL):
-                parsed = parse_object_name(each.name)
-                if parsed is None:
-                    continue
-                study_key_id, sha256 = parsed
-                where.setdefault(sha256, []).append(name)
-                found.setdefault(sha256, []).append(
-                    self._remote(provider, each.name, study_key_id, sha256, each.size_bytes)
-                )
-        self._miss(told.sealed - found.keys())
-        total_bytes = sum(places[0].size_bytes for places in found.values())
-        done_bytes = total_bytes
-        for sha256 in await asyncio.to_thread(self._by_age, found, progress):
-            pack = await asyncio.to_thread(self._whole, found[sha256])
-            if pack is None:
-                self.report.unreadable += 1
-                continue
-            number = await asyncio.to_thread(self._adopter.adopt, pack)
-            await asyncio.to_thread(self._copies, number, where.get(sha256, []))
-            self.report.adopted += 1
-            done_bytes += pack.found.size_bytes
-            if progress is not None:
-                await asyncio.to_thread(progress, done_bytes, 2 * total_bytes)
-        await asyncio.to_thread(self._spooled, told)
+        self._begin()
+        noted = await asyncio.to_thread(self.awaited)
+        first = noted is None
+        if first:
+            told = await asyncio.to_thread(self._replay.tail, whole=True)
+        wanted = [*self._providers] if noted is None else noted
+        self._away = set(wanted) - self._providers.keys()
+        found = await self._found([each for each in wanted if each in self._providers])
+        known = await asyncio.to_thread(self._known)
+        await asyncio.to_thread(self._note_copies, found, known)
+        unknown = {sha256: each for sha256, each in found.items() if sha256 not in known}
+        await self._take_up(unknown, progress)
+        if not self._away:
+            if not first:
+                told = await asyncio.to_thread(self._replay.tail, whole=True)
+            await asyncio.to_thread(self._miss, told)
+        if first:
+            await asyncio.to_thread(self._respool.replay, told, self.report)
+            await asyncio.to_thread(self._replay.apply, told)
+        # Commit point. A crash before it fills the catalog again, from what is not in it.
+        await asyncio.to_thread(self._note, self._away)
         return self.report
 
-    def _miss(self, absent: set[bytes]) -> None:
-        for sha256 in absent:
-            log.critical("pack %s... was sealed and is nowhere to be found", sha256.hex()[:8])
-        self.report.absent += len(absent)
+    def _begin(self) -> None:
+        self._away = set()
+        missing = self.report.missing  # of the start, for as long as the node runs
+        self.report = Report(missing=missing, unreadable=len(self._unreadable))
 
-    def _copies(self, number: int, providers: list[str]) -> None:
-        """Copies that a listing showed: there, but to be verified again."""
-        known = {copy.provider for copy in self._catalog.copies(number)}
-        for provider in providers:
-            if provider not in known:
-                self._catalog.set_copy(number, provider, None, CopyState.REPLICATED)
+    def _note(self, away: Collection[str]) -> None:
+        self.report.awaited = sorted(away)
+        note_awaited(self._catalog, away)
+        for name in self.report.awaited:
+            log.error("the catalog is incomplete: provider %s was away", name)
 
-    def _local(self, told: Told) -> None:
-        """Adopt unknown local packs; note which known ones are here and which are gone."""
-        known: dict[bytes, tuple[int, bool, PackState]] = {}
-        after = 0
-        while page := self._catalog.packs(after=after, limit=PACKS_A_PAGE):
-            known |= {each.sha256: (each.number, each.local, each.state) for each in page}
-            after = page[-1].number
-        here = {each.sha256: each for each in self._local_packs()}
+    def _local(self, told: Told) -> Places:
+        """Note which known packs are on this disk and which are gone; return the unknown ones."""
+        known = self._known()
+        here = {each.sha256: each for each in local_packs(self._packs_directory)}
         lost: list[int] = []
         for sha256, (number, local, state) in known.items():
             if local and sha256 not in here:
@@ -180,102 +180,119 @@ class Rebuilder:
                 self.report.returned += 1
             if sha256 not in here and state is PackState.SEALED:
                 lost.append(number)
-        self._seal_again(lost)
-        unknown = {sha256: [each] for sha256, each in here.items() if sha256 not in known}
-        for sha256 in self._by_age(unknown, None):
-            pack = self._whole(unknown[sha256])
-            if pack is not None:
-                self._adopter.adopt(pack)
-                self.report.adopted += 1
+        self._respool.seal_again(lost, self.report)
+        return {sha256: [each] for sha256, each in here.items() if sha256 not in known}
 
-    def _seal_again(self, lost: Sequence[int]) -> None:
-        """Forget packs that lie neither here nor at a provider, where the spool still has all
-        that was in them; the replay of the spool then records it as not sealed."""
-        wanted = {
-            number: self._catalog.uid_digests(number)
-            for number in lost
-            if not any(each.state in HELD for each in self._catalog.copies(number))
-        }
-        if not wanted:
-            return
-        digests = set().union(*wanted.values())
-        places: dict[bytes, list[SpoolPlace]] = {}
-        for each in self._spool.recovered():
-            uid_digest = digest(each.description.header.sop_instance_uid)
-            if uid_digest in digests:
-                places.setdefault(uid_digest, []).append(SpoolPlace(*each.place))
-        for number, held in wanted.items():
-            if held <= places.keys():
-                again = [place for each in held for place in places[each]]
-                self._catalog.forget_pack(number, places=again)
-                self.report.resealed += 1
-                log.warning("%d instances of pack %d are sealed again", len(held), number)
+    async def _found(self, names: Collection[str]) -> Places:
+        """What lies on this disk and at these providers, whose keys are taken up first."""
+        found: dict[bytes, list[FoundPack]] = {}
+        for each in await asyncio.to_thread(list, local_packs(self._packs_directory)):
+            found[each.sha256] = [each]
+        for name in names:
+            provider = self._providers[name]
+            try:
+                await self._keys(provider)
+                async for stat in provider.list("packs/", call=CALL):
+                    pack = at_provider(provider, stat)
+                    if pack is not None:
+                        found.setdefault(pack.sha256, []).append(pack)
+            except UnreachableError as error:
+                log.warning("provider %s is away: %s", name, error)
+                self._away.add(name)
+        return found
 
-    def _local_packs(self) -> Iterator[FoundPack]:
-        root = self._packs_directory.parent
-        for path in sorted(self._packs_directory.glob("*/*")):
-            parsed = parse_object_name(path.relative_to(root).as_posix())
-            if parsed is None:
-                continue
-            study_key_id, sha256 = parsed
-            yield FoundPack(
-                sha256=sha256,
-                study_key_id=study_key_id,
-                size_bytes=path.stat().st_size,
-                local=True,
-                read=partial(_read_file, path),
-            )
-
-    def _remote(
-        self, provider: Provider, name: str, study_key_id: bytes, sha256: bytes, size_bytes: int
-    ) -> FoundPack:
-        loop = asyncio.get_running_loop()
-
-        def read(start: int, end: int) -> bytes:
-            got = provider.get(name, start, end, call=CALL)
-            return asyncio.run_coroutine_threadsafe(got, loop).result()
-
-        return FoundPack(
-            sha256=sha256, study_key_id=study_key_id, size_bytes=size_bytes, local=False, read=read
-        )
-
-    def _by_age(
-        self,
-        found: Mapping[bytes, Sequence[FoundPack]],
-        progress: Callable[[int, int], None] | None,
-    ) -> list[bytes]:
-        """The packs that open, by SHA-256, the oldest first. They are opened again, one by one,
-        to be adopted: the metadata of a whole archive fits into no memory."""
-        ages: list[tuple[int, bytes]] = []
-        total_bytes = sum(places[0].size_bytes for places in found.values())
+    async def _take_up(self, unknown: Places, progress: Progress | None) -> None:
+        """Adopt packs, the oldest first."""
+        total_bytes = sum(places[0].size_bytes for places in unknown.values())
         done_bytes = 0
-        for sha256, places in found.items():
-            pack = self._whole(places)
-            if pack is None:
-                self.report.unreadable += 1
-            else:
-                ages.append((pack.received_oldest_ns, sha256))
+
+        async def passed(places: Sequence[FoundPack]) -> None:
+            nonlocal done_bytes
             done_bytes += places[0].size_bytes
             if progress is not None:
-                progress(done_bytes, 2 * total_bytes)
-        return [sha256 for _, sha256 in sorted(ages)]
+                await asyncio.to_thread(progress, done_bytes, 2 * total_bytes)
 
-    def _whole(self, places: Sequence[FoundPack]) -> Opened | None:
-        """A pack as the first place that holds it whole gives it; None where none does.
+        # They are opened again, one by one, to be adopted: the metadata of a whole archive fits
+        # into no memory.
+        ages: list[tuple[int, bytes]] = []
+        for sha256, places in unknown.items():
+            pack = await asyncio.to_thread(self._whole, sha256, places)
+            if pack is not None:
+                ages.append((pack.received_oldest_ns, sha256))
+            await passed(places)
+        for _, sha256 in sorted(ages):
+            places = unknown[sha256]
+            pack = await asyncio.to_thread(self._whole, sha256, places)
+            if pack is not None:
+                await self._adopt(pack, [each.provider for each in places if each.provider])
+            await passed(places)
 
-        Raises:
-            TransientError: a provider cannot be reached.
-        """
+    async def _adopt(self, pack: Opened, providers: Collection[str]) -> None:
+        try:
+            await self._adopter.adopt(pack, providers=providers)
+        except NotComparedError as error:
+            log.warning("a pack waits to be compared with pack %d: %s", error.pack, error)
+            copies = await asyncio.to_thread(self._catalog.copies, error.pack)
+            self._away |= {*providers, *(each.provider for each in copies)}
+        else:
+            self.report.adopted += 1
+
+    def _whole(self, sha256: bytes, places: Sequence[FoundPack]) -> Opened | None:
+        """A pack as the first place that holds it whole gives it; None where none does now."""
+        away = False
         # Twice: a read that went wrong once is no damaged pack.
         for each in (*places, *places):
             try:
-                return open_pack(each, study_key=self._keyring.study_key(each.study_key_id))
-            except TransientError:
-                raise
+                found = open_pack(each, study_key=self._keyring.study_key(each.study_key_id))
+            except UnreachableError:
+                away = True
+                self._away.add(each.provider)
             except (FileroomError, OSError) as error:
                 what = f"errno {error.errno}" if isinstance(error, OSError) else error
                 log.critical("a pack of %d B is not adopted: %s", each.size_bytes, what)
-        return None
+            else:
+                self._unreadable.discard(sha256)
+                break
+        else:
+            found = None
+            if not away:
+                self._unreadable.add(sha256)
+        self.report.unreadable = len(self._unreadable)
+        return found
+
+    def _known(self) -> dict[bytes, Known]:
+        """All packs in the catalog, by their SHA-256."""
+        known: dict[bytes, Known] = {}
+        after = 0
+        while page := self._catalog.packs(after=after, limit=PACKS_A_PAGE):
+            known |= {each.sha256: Known(each.number, each.local, each.state) for each in page}
+            after = page[-1].number
+        return known
+
+    def _miss(self, told: Told) -> None:
+        absent = told.sealed - self._known().keys() - self._unreadable
+        for sha256 in absent:
+            log.critical("pack %s... was sealed and is nowhere to be found", sha256.hex()[:8])
+        self.report.absent = len(absent)
+
+    def _note_copies(self, found: Places, known: Mapping[bytes, Known]) -> None:
+        """Copies of known packs that a listing showed: there, but to be verified.
+
+        One that is owed is left to replication, which reads back what it finds; unless there is
+        no file here to put.
+        """
+        for sha256 in found.keys() & known.keys():
+            pack = known[sha256]
+            states = {copy.provider: copy.state for copy in self._catalog.copies(pack.number)}
+            for each in found[sha256]:
+                if each.local:
+                    continue
+                from_ = states.get(each.provider)
+                if from_ is None or (from_ is CopyState.PENDING and not pack.local):
+                    with suppress(StateMovedError):  # the node works meanwhile
+                        self._catalog.set_copy(
+                            pack.number, each.provider, from_, CopyState.REPLICATED
+                        )
 
     async def _keys(self, provider: Provider) -> None:
         objects: list[tuple[str, bytes]] = []
@@ -307,66 +324,7 @@ class Rebuilder:
                 if copy.provider == provider
             }
             if parsed.generation not in known:
-                self._catalog.set_key_copy(
-                    study_key_id, parsed.generation, provider, None, CopyState.REPLICATED
-                )
-
-    def _spooled(self, told: Told) -> None:
-        """Make the catalog agree with the spool, and then let it know the ledger's size."""
-        places = self._replay_spool()
-        for segment in sorted(self._catalog.segments_in_use()):
-            self._account(segment, places.get(segment, set()))
-        for segment in told.released - {each.number for each in self._spool.segments()}:
-            with suppress(SegmentInUseError):  # told just now, instance by instance
-                self._catalog.forget_segment(segment)
-        self._replay.follow(told.size)
-
-    def _account(self, segment: int, places: set[int]) -> None:
-        """What the catalog counts on and the spool does not have is set aside, never dropped;
-        what was set aside and is there is tried again."""
-        held = self._catalog.held(segment)
-        lost = [each for each in held if not each.set_aside and each.place.offset not in places]
-        found = [each for each in held if each.set_aside and each.place.offset in places]
-        for each in lost:
-            log.critical("an instance is gone from the spool, place %d:%d", *each.place)
-        self._catalog.set_aside([each.id for each in lost])
-        self._catalog.take_up([each.id for each in found])
-        self.report.lost += len(lost)
-        self.report.found += len(found)
-
-    def _replay_spool(self) -> dict[int, set[int]]:
-        """Give the catalog every spooled instance again; those it has are left.
-
-        Returns:
-            The offsets of all of them, by segment.
-        """
-        batch: list[NewSpooled] = []
-        places: dict[int, set[int]] = {}
-        for each in self._spool.recovered():
-            description = each.description
-            places.setdefault(each.place.segment, set()).add(each.place.offset)
-            batch.append(
-                NewSpooled(
-                    segment=each.place.segment,
-                    offset=each.place.offset,
-                    partition=description.partition,
-                    header=description.header,
-                    size_bytes=each.size_bytes,
-                    sha256=each.sha256,
-                    received_at_ns=description.received_at_ns,
-                )
-            )
-            self.report.spooled += 1
-            if len(batch) == SPOOLED_A_BATCH:
-                self._catalog.record_spooled(batch, node_id=self._node_id)
-                batch.clear()
-        self._catalog.record_spooled(batch, node_id=self._node_id)
-        return places
-
-
-def _read_file(path: Path, start: int, end: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(descriptor, end - start, start)
-    finally:
-        os.close(descriptor)
+                with suppress(StateMovedError):  # the node works meanwhile
+                    self._catalog.set_key_copy(
+                        study_key_id, parsed.generation, provider, None, CopyState.REPLICATED
+                    )

@@ -9,7 +9,7 @@ Docs: docs/format/ledger.md §8.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from fileroom.catalog.port import Catalog
 from fileroom.errors import IntegrityError, RefusedError
 from fileroom.ledger.log import Ledger
 from fileroom.pack.format import parse_object_name
+from fileroom.recovery.promised import Promised
+
+CONFIGURATION: Final = "configuration"  # the catalog's setting that holds the one last told of
 
 
 class NewerLedgerError(RefusedError):
@@ -32,12 +35,16 @@ class Told(msgspec.Struct, kw_only=True):
         sealed: packs that were made; nothing is ever deleted, so they lie somewhere.
         evicted: packs whose local file was to go.
         released: spool segments that were to go.
+        configurations: those that came into force, in order.
+        promised: storage commitments that were taken, and those that are over.
     """
 
     size: int
     sealed: set[bytes] = msgspec.field(default_factory=set)
     evicted: set[bytes] = msgspec.field(default_factory=set)
     released: set[int] = msgspec.field(default_factory=set)
+    configurations: list[event.Configuration] = msgspec.field(default_factory=list)
+    promised: Promised = msgspec.field(default_factory=Promised)
 
 
 def _sealed(told: Told, sealed: event.Sealed) -> None:
@@ -52,6 +59,18 @@ def _released(told: Told, released: event.Released) -> None:
     told.released.add(released.segment)
 
 
+def _configuration(told: Told, configuration: event.Configuration) -> None:
+    told.configurations.append(configuration)
+
+
+def _requested(told: Told, requested: event.CommitmentRequested) -> None:
+    told.promised.requested(requested)
+
+
+def _reported(told: Told, reported: event.CommitmentReported) -> None:
+    told.promised.reported(reported)
+
+
 def _sha256_of(name: str) -> bytes:
     parsed = parse_object_name(name)
     if parsed is None:
@@ -60,13 +79,13 @@ def _sha256_of(name: str) -> bytes:
 
 
 # What a start learns from an entry of each kind. None: nothing, it tells of something whose truth
-# lies elsewhere, or of who came and read. Evicted and released decide on files that go, and what
-# the disk shows holds: applied twice, or carried out by half, they do no harm.
+# lies elsewhere, or of who came, read and was refused. Evicted and released decide on files that
+# go, and what the disk shows holds: applied twice, or carried out by half, they do no harm.
 EFFECTS: Mapping[str, Callable[[Told, Any], None] | None] = {
     event.STARTED: None,
     event.STOPPED: None,
     event.RECOVERED: None,
-    event.CONFIGURATION: None,
+    event.CONFIGURATION: _configuration,
     event.RECEIVED: None,
     event.SEALED: _sealed,
     event.REPLICATED: None,
@@ -75,6 +94,8 @@ EFFECTS: Mapping[str, Callable[[Told, Any], None] | None] = {
     event.COMMITTED: None,
     event.EVICTED: _evicted,
     event.RELEASED: _released,
+    event.COMMITMENT_REQUESTED: _requested,
+    event.COMMITMENT_REPORTED: _reported,
     event.ACCESS_OPENED: None,
     event.ACCESS_CLOSED: None,
     event.REFUSED: None,
@@ -92,15 +113,18 @@ class Replay:
         self._catalog = catalog
         self._ledger = ledger
 
-    def tail(self) -> Told:
+    def tail(self, *, whole: bool = False) -> Told:
         """Go through the entries that the catalog has not applied.
+
+        Args:
+            whole: or through all of them, where the catalog is new.
 
         Raises:
             NewerLedgerError: one is of a kind that this program does not know.
             IntegrityError: one is damaged.
         """
         told = Told(size=self._ledger.size)
-        first = self._catalog.applied_index()
+        first = 0 if whole else self._catalog.applied_index()
         for record in self._ledger.records(first, told.size):
             if record.kind not in EFFECTS:
                 raise NewerLedgerError(
@@ -111,6 +135,26 @@ class Replay:
             if effect is not None:
                 effect(told, event.parse(record.kind, record.body))
         return told
+
+    def apply(self, told: Told) -> None:
+        """Let the catalog know what the tail says of the node itself, and that it is applied."""
+        if told.configurations:
+            values = self.configuration()
+            for each in told.configurations:
+                values = {name: value for name, value in values.items() if name not in each.changed}
+                values |= each.after
+            self.note_configuration(values)
+        told.promised.record(self._catalog)
+        self.follow(told.size)
+
+    def configuration(self) -> dict[str, Any]:
+        """The values by name that the ledger was told of last; none where it never was."""
+        noted = self._catalog.setting(CONFIGURATION)
+        return {} if noted is None else msgspec.json.decode(noted, type=dict[str, Any])
+
+    def note_configuration(self, values: Mapping[str, Any]) -> None:
+        """Note what the ledger was told of."""
+        self._catalog.set_setting(CONFIGURATION, msgspec.json.encode(values).decode())
 
     def follow(self, size: int) -> None:
         """Note that the first `size` entries, all of them durable, are applied."""

@@ -49,6 +49,44 @@ async def test_what_was_decided_behind_the_applied_index_is_gone_through(tmp_pat
         assert replay.tail().evicted == set()
 
 
+async def test_a_catalog_that_was_lost_hears_of_the_configuration_from_the_ledger(
+    tmp_path, catalog
+):
+    def configuration(before, after):
+        changed = tuple(sorted(before | after))
+        return event.Configuration(
+            node_id="n", sha256="", changed=changed, before=before, after=after
+        )
+
+    async with ledger_in(tmp_path) as ledger:
+        await tell(ledger, configuration({}, {"dimse.port": 1, "peers.a.port": 104, "log.json": 1}))
+        await tell(ledger, configuration({"dimse.port": 1, "peers.a.port": 104}, {"dimse.port": 2}))
+        replay = Replay(catalog=catalog, ledger=ledger)
+        assert replay.configuration() == {}
+        replay.apply(replay.tail())
+        assert replay.configuration() == {"dimse.port": 2, "log.json": 1}
+        assert catalog.applied_index() == 2
+        replay.apply(replay.tail(whole=True))
+        assert replay.configuration() == {"dimse.port": 2, "log.json": 1}
+
+
+async def test_who_was_refused_changes_nothing(tmp_path, catalog):
+    async with ledger_in(tmp_path) as ledger:
+        refused = event.Refused(
+            principal_kind="address",
+            principal="10.0.0.9",
+            address="10.0.0.9",
+            ae_title=None,
+            action="store",
+            channel="stow",
+            reason="no grant says so",
+        )
+        await tell(ledger, refused)
+        told = Replay(catalog=catalog, ledger=ledger).tail()
+        assert (told.sealed, told.evicted, told.released) == (set(), set(), set())
+        assert (told.size, told.configurations) == (1, [])
+
+
 async def test_a_kind_that_a_newer_program_wrote_stops_the_start(tmp_path, catalog):
     async with ledger_in(tmp_path) as ledger:
         await tell(ledger, released(1))
