@@ -1,7 +1,8 @@
 """Blocks of packs' ciphertext that came from a provider, kept on the node's disk within a bound.
 
 Nothing here is durable truth: a block that is torn or lost fails its authentication tag, is
-dropped, and is fetched again. Two readers of one block cause one fetch.
+dropped, and is fetched again. Two readers of one block cause one fetch, which ends when both have
+gone.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fileroom.disk import Disk, SyncError
@@ -21,6 +23,14 @@ BLOCK_SIZE_BYTES = BLOCK_SEGMENTS * SEGMENT_SIZE_BYTES
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[int, int], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class _Fetching:
+    """A block on its way, and how many readers wait for it."""
+
+    task: asyncio.Future[bytes]
+    waiting: int = 0
 
 
 class BlockCache:
@@ -35,7 +45,7 @@ class BlockCache:
         self._size_bytes_max = size_bytes_max
         self._size_bytes = 0
         self._blocks: OrderedDict[tuple[str, int], int] = OrderedDict()
-        self._fetching: dict[tuple[str, int], asyncio.Task[bytes]] = {}
+        self._fetching: dict[tuple[str, int], _Fetching] = {}
         disk.make_directory(directory)
         self._take_stock()
 
@@ -83,20 +93,32 @@ class BlockCache:
             held = await asyncio.to_thread(self._load, key, wanted.start, wanted.stop)
             if held is not None:
                 return held
-        if key not in self._fetching:
-            task = asyncio.ensure_future(self._fetch(key, *whole, fetch))
-            self._fetching[key] = task
-            task.add_done_callback(lambda _: self._fetching.pop(key, None))
-        # Shielded, so that a reader who hangs up does not take the block from the others.
-        return (await asyncio.shield(self._fetching[key]))[wanted]
+        fetching = self._fetching.get(key)
+        if fetching is None:
+            fetching = _Fetching(asyncio.ensure_future(self._fetch(key, *whole, fetch)))
+            self._fetching[key] = fetching
+        fetching.waiting += 1
+        try:
+            # Shielded, so that a reader who hangs up does not take the block from the others.
+            return (await asyncio.shield(fetching.task))[wanted]
+        finally:
+            fetching.waiting -= 1
+            if not fetching.waiting:  # it has come, or nobody wants it any more
+                fetching.task.cancel()
+                if self._fetching.get(key) is fetching:
+                    del self._fetching[key]
 
     async def _fetch(self, key: tuple[str, int], start: int, end: int, fetch: Fetch) -> bytes:
         data = await fetch(start, end)
+        # What was paid for is kept, whoever has left meanwhile.
+        await asyncio.shield(self._keep(key, data))
+        return data
+
+    async def _keep(self, key: tuple[str, int], data: bytes) -> None:
         if await asyncio.to_thread(self._store, key, data):
             self._size_bytes += len(data) - self._blocks.pop(key, 0)
             self._blocks[key] = len(data)
             await asyncio.to_thread(self._unlink, self._shrunk())
-        return data
 
     def _load(self, key: tuple[str, int], start: int, end: int) -> bytes | None:
         """Bytes [start, end) of a block that is held; None where its file is not whole."""

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fileroom.retrieve.cache import BlockCache
 OPEN_FILES_MAX = 64
 METADATA_BYTES_MAX = 48 << 20
 READ_AT_ONCE_BYTES = 4 << 20  # longer reads go to a thread whether cached or not
+PIECE_BYTES = 1 << 20  # of a data set whose digest is asked for
 RETRY_AFTER_S = 30
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class PackSource:
     Args:
         study_key: gives a study's key by its id.
         copies: the names of providers with a copy of a pack, the best first.
+        damaged: told of a pack that was read and that no copy within reach gave as it was sealed.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class PackSource:
         copies: Callable[[int], list[str]],
         providers: Mapping[str, Provider],
         cache: BlockCache,
+        damaged: Callable[[PackRow], Awaitable[None]],
     ) -> None:
         self._root = packs_directory.parent
         self._study_key = study_key
         self._copies = copies
         self._providers = providers
         self._cache = cache
+        self._damaged = damaged
         self._files: OrderedDict[bytes, LocalFile] = OrderedDict()
         self._readers: OrderedDict[bytes, PackReader] = OrderedDict()
         self._metadata: OrderedDict[int, tuple[Metadata, int]] = OrderedDict()
@@ -74,6 +79,54 @@ class PackSource:
         """
         if start == end:
             return b""
+        return await self._twice(pack, lambda: self._read(pack, start, end))
+
+    async def digest(self, pack: PackRow, start: int, end: int) -> bytes:
+        """SHA-256 of the plaintext bytes [start, end), 0 <= start < end, from the first place that
+        holds all of them: read past the caches and hashed in threads, 1 MiB at a time.
+
+        Raises:
+            UnavailableError, IntegrityError: as `read` does.
+        """
+        return await self._twice(pack, lambda: self._digest(pack, start, end))
+
+    async def _twice(self, pack: PackRow, reading: Callable[[], Awaitable[bytes]]) -> bytes:
+        """What a read gives, or the next: one that went wrong once is no damaged pack."""
+        with suppress(IntegrityError):
+            return await reading()
+        try:
+            return await reading()
+        except IntegrityError:
+            await self._damaged(pack)
+            raise
+
+    async def _digest(self, pack: PackRow, start: int, end: int) -> bytes:
+        reader, local, asked, away = self._reader(pack), self._local(pack), 0, 0
+        pieces = [(at, min(at + PIECE_BYTES, end)) for at in range(start, end, PIECE_BYTES)]
+        if local is not None:
+            try:
+                return await asyncio.to_thread(local.digest, reader, pieces)
+            except (IntegrityError, OSError) as error:
+                log.critical("the local file of pack %d fails: %s", pack.number, _what(error))
+        name = object_name(pack.study_key_id, pack.sha256)
+        call = Call(Lane.NEW, "compare", pack.study_key_id.hex())
+        for provider in await self._holders(pack):
+            asked += 1
+            digest = sha256()
+            try:
+                for from_, to in pieces:
+                    ciphertext = await provider.get(name, *reader.plan(from_, to), call=call)
+                    digest.update(await asyncio.to_thread(reader.open, from_, to, ciphertext))
+                return digest.digest()
+            except TransientError:
+                away += 1
+            except (IntegrityError, RefusedError) as error:
+                log.critical("pack %d at %s: %s", pack.number, provider.name, error)
+        if away:
+            raise UnavailableError(f"{away} of {asked} copies of a pack are out of reach")
+        raise IntegrityError(f"none of {asked} copies of a pack gave {end - start} B of it")
+
+    async def _read(self, pack: PackRow, start: int, end: int) -> bytes:
         reader = self._reader(pack)
         from_, to = reader.plan(start, end)
         local = self._local(pack)
@@ -181,20 +234,25 @@ class PackSource:
         """Ciphertext bytes of a pack, without asking the `passed` best of its providers."""
         name = object_name(pack.study_key_id, pack.sha256)
         call = Call(Lane.INTERACTIVE, "retrieve", pack.study_key_id.hex())
-        failed = 0
-        for provider_name in (await asyncio.to_thread(self._copies, pack.number))[passed:]:
-            provider = self._providers.get(provider_name)
-            if provider is None:
-                continue
+        asked, away = 0, 0
+        for provider in (await self._holders(pack))[passed:]:
+            asked += 1
             try:
                 data = await provider.get(name, start, end, call=call)
-            except (TransientError, RefusedError):
-                failed += 1
+            except TransientError:
+                away += 1
                 continue
+            except RefusedError:
+                continue  # it is not there
             if len(data) == end - start:
                 return data
-            failed += 1
-        raise UnavailableError(f"none of {failed} providers gave {end - start} B of a pack")
+        told = f"none of {asked} providers gave {end - start} B of a pack"
+        raise IntegrityError(told) if asked and not away else UnavailableError(told)
+
+    async def _holders(self, pack: PackRow) -> list[Provider]:
+        """The providers in use that have a copy of a pack, the best first."""
+        names = await asyncio.to_thread(self._copies, pack.number)
+        return [self._providers[name] for name in names if name in self._providers]
 
 
 class LocalFile:
@@ -217,6 +275,21 @@ class LocalFile:
                 if os.preadv(self._descriptor, [out], start, os.RWF_NOWAIT) == end - start:
                     return out
         return await asyncio.to_thread(os.pread, self._descriptor, end - start, start)
+
+    def digest(self, reader: PackReader, pieces: Sequence[tuple[int, int]]) -> bytes:
+        """SHA-256 of the plaintext that the file holds on the disk, whatever the page cache says.
+
+        Args:
+            pieces: ranges of the plaintext that follow one another.
+        """
+        if pieces:
+            from_, to = reader.plan(pieces[0][0], pieces[-1][1])
+            os.posix_fadvise(self._descriptor, from_, to - from_, os.POSIX_FADV_DONTNEED)
+        digest = sha256()
+        for start, end in pieces:
+            from_, to = reader.plan(start, end)
+            digest.update(reader.open(start, end, os.pread(self._descriptor, to - from_, from_)))
+        return digest.digest()
 
 
 def _decoded(deflated: bytes, plaintext_size_bytes: int) -> tuple[Metadata, int]:

@@ -30,12 +30,12 @@ class SeriesWithoutInstances:
 
 def archive_of(count: int) -> Archive:
     stub = cast(Any, SeriesWithoutInstances(count))
-    return Archive(catalog=stub, intake=stub, packs=stub, spool=stub)
+    return Archive(catalog=stub, intake=stub, packs=stub, spool=stub, complete=lambda: True)
 
 
 async def test_an_instance_search_over_too_many_series_is_refused_and_not_cut_short(monkeypatch):
     monkeypatch.setattr(archive, "SERIES_A_SEARCH", 5)
     search = Search(level=Level.SERIES, partition="main", limit=10)
-    assert await archive_of(4).search_instances(search) == []
+    assert [each async for each in archive_of(4).instance_matches(search)] == []
     with pytest.raises(SearchTooBroadError):
-        await archive_of(6).search_instances(search)
+        [each async for each in archive_of(6).instance_matches(search)]

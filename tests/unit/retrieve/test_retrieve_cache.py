@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 
 import pytest
 
@@ -79,6 +80,41 @@ async def test_a_reader_who_hangs_up_leaves_the_block_to_the_others(cache, fetch
     gone.cancel()
     fetch.gate.set()
     assert await stays == DATA[:10]
+    assert len(fetch.asked) == 1
+
+
+async def test_a_block_that_nobody_waits_for_any_more_is_not_fetched_on(cache, fetch):
+    fetch.gate.clear()
+    readers = [asyncio.create_task(read(cache, fetch, 0, SIZE_BYTES)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    # Who comes then is not taken for one who left.
+    fetch.gate.set()
+    assert await read(cache, fetch, 0, 10) == DATA[:10]
+
+
+async def test_a_block_that_has_come_is_kept_whoever_has_left(cache, fetch, monkeypatch):
+    stored, store = asyncio.Event(), cache._store
+
+    def slow(key, data):
+        loop.call_soon_threadsafe(stored.set)
+        gate.wait()
+        return store(key, data)
+
+    loop, gate = asyncio.get_running_loop(), threading.Event()
+    monkeypatch.setattr(cache, "_store", slow)
+    reader = asyncio.create_task(read(cache, fetch, 0, 10))
+    await stored.wait()
+    reader.cancel()
+    gate.set()
+    await asyncio.wait([reader])
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
+    assert await read(cache, fetch, 0, 10) == DATA[:10]
     assert len(fetch.asked) == 1
 
 
