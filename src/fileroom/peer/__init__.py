@@ -1,4 +1,5 @@
-"""How we call other archives and modalities: a C-ECHO and a C-STORE SCU over the upper layer.
+"""How we call other archives and modalities: SCUs over the upper layer, and the SCP of storage
+commitment when it has something to tell.
 
 Owns: nothing durable
 Never: listening; the data folder, keys, the catalog

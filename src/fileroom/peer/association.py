@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fileroom.dicom import uid
 from fileroom.errors import PeerError, RefusedError, TransientError
+from fileroom.peer import nagle
 from fileroom.wire.event import (
     Aborted,
     AssociateAccepted,
@@ -25,7 +26,7 @@ from fileroom.wire.message import Command, MessageReader
 from fileroom.wire.pdu import AssociateReject, AssociateRequest, ProposedContext
 from fileroom.wire.presentation import AcceptedContext, Buffer
 from fileroom.wire.upper_layer import Association
-from fileroom.wire.user_information import UserInformation
+from fileroom.wire.user_information import RoleSelection, UserInformation
 
 PDU_SIZE_BYTES_MAX = 128 * 1024
 READ_BYTES = 64 * 1024
@@ -87,16 +88,36 @@ class PeerAssociation:
     def contexts(self) -> dict[int, AcceptedContext]:
         return self._upper.contexts
 
+    @property
+    def roles(self) -> tuple[RoleSelection, ...]:
+        """What the peer answered to the roles that we proposed (PS3.7 §D.3.3.4)."""
+        answer = self._upper.answer
+        return () if answer is None else answer.user.roles
+
     async def ask(
-        self, context_id: int, command: bytes, dataset: Iterable[Buffer] | None = None
+        self,
+        context_id: int,
+        command: bytes,
+        dataset: Iterable[Buffer] | AsyncIterator[Buffer] | None = None,
     ) -> Command:
         """Send a request and return the peer's response to it.
 
+        Where `dataset` fails half a message has gone out: then only `abort` is left to be done.
+
         Raises:
-            BrokenOffError, UnreachableError.
+            BrokenOffError, UnreachableError; what `dataset` raises.
         """
-        for piece in self._upper.message_pdus(context_id, command, dataset):
-            await self._write(piece)
+        if isinstance(dataset, AsyncIterator):
+            for piece in self._upper.message_pdus(context_id, command):
+                await self._write(piece)
+            cutter = self._upper.data_cutter(context_id)
+            async for data in dataset:
+                for piece in cutter.push(data):
+                    await self._write(piece)
+            await self._write(cutter.finish())
+        else:
+            for piece in self._upper.message_pdus(context_id, command, dataset):
+                await self._write(piece)
         while True:
             found = await self._next_event()
             if not isinstance(found, MessageFragment):
@@ -149,6 +170,7 @@ class PeerAssociation:
         while (found := self._upper.next_event()) is None:
             if data := self._upper.data_to_send():
                 await self._write(data)
+            nagle.acknowledge(self._writer.transport)
             try:
                 async with asyncio.timeout(self._timeout_s):
                     received = await self._reader.read(READ_BYTES)
@@ -176,12 +198,14 @@ async def associate(
     called: str,
     contexts: Sequence[tuple[str, Sequence[str]]],
     timeout_s: float,
+    roles: Sequence[RoleSelection] = (),
 ) -> AsyncIterator[PeerAssociation]:
     """An association for the length of the block; released behind it, aborted after an error.
 
     Args:
         contexts: abstract syntax and transfer syntaxes of each context; they get the IDs 1, 3, 5…
         timeout_s: for each answer of the peer, not for the whole.
+        roles: to propose; without one we are the SCU.
 
     Raises:
         UnreachableError, BusyError, RejectedError, BrokenOffError.
@@ -197,6 +221,7 @@ async def associate(
             max_length_bytes=PDU_SIZE_BYTES_MAX,
             implementation_class_uid=uid.IMPLEMENTATION_CLASS_UID,
             implementation_version_name=uid.IMPLEMENTATION_VERSION_NAME,
+            roles=tuple(roles),
         ),
     )
     try:

@@ -3,13 +3,18 @@
 import time
 from dataclasses import dataclass
 
+from fileroom.errors import RefusedError
 from fileroom.peer.association import NotNegotiatedError, associate
 from fileroom.peer.status import refuse_failure
 from fileroom.wire import message
-from fileroom.wire.negotiation import VERIFICATION
+from fileroom.wire.sop_class import VERIFICATION
 from fileroom.wire.transfer_syntax import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
 TIMEOUT_S = 10.0
+
+
+class UnknownPeerError(RefusedError):
+    """The settings name no such peer."""
 
 
 @dataclass(frozen=True, slots=True)
