@@ -3,10 +3,16 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from fileroom.errors import FileroomError
+from fileroom.dimse.provision import Provision
+from fileroom.errors import FileroomError, TransientError
 from fileroom.spool.record import Origin
 
 Buffer = bytes | bytearray | memoryview
+
+
+def nothing_to_read() -> Provision:
+    """The provision of a node that only receives."""
+    raise TransientError("there is nothing to read yet")
 
 
 @dataclass

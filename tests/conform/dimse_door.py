@@ -1,14 +1,15 @@
 """The DICOM door on a loopback port, with a receiver in memory behind it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dimse_fakes import MemoryReceiver
+from dimse_fakes import MemoryReceiver, nothing_to_read
 from fileroom.access.decide import decide
 from fileroom.clock import SystemClock
 from fileroom.dicom.part10 import Part10Splitter
+from fileroom.dimse.provision import Provision
 from fileroom.dimse.server import DimseServer, Limits, Refusal
 
 
@@ -27,13 +28,19 @@ class OpenDoor:
 
 
 @asynccontextmanager
-async def door(host: str = "127.0.0.1", **limits: float) -> AsyncIterator[OpenDoor]:
+async def door(
+    host: str = "127.0.0.1",
+    *,
+    provision: Callable[[], Provision] = nothing_to_read,
+    **limits: float,
+) -> AsyncIterator[OpenDoor]:
     receiver, refusals = MemoryReceiver(), []
     server = DimseServer(
         host,
         0,
         ae_titles={"FILEROOM"},
         receiver=receiver,
+        provision=provision,
         decide=decide,
         clock=SystemClock(),
         limits=Limits(**limits),

@@ -26,7 +26,7 @@ from fileroom.peer.association import (
 from fileroom.peer.echo import echo
 from fileroom.peer.status import FailedStatusError
 from fileroom.peer.store import FileToStore, store_files
-from fileroom.wire.negotiation import VERIFICATION
+from fileroom.wire.sop_class import VERIFICATION
 from peers import free_port
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -116,7 +116,8 @@ async def test_every_kind_of_negotiation_is_answered():
         status, accepted, acceptor = await asyncio.to_thread(talk, opened.port)
     assert status == 0
     assert accepted.keys() == {CTImageStorage, Verification, "1.2.999.1"}
-    assert not any(each.as_scp for each in accepted.values())
+    # The role of an SCP is for instances that are sent to the requestor (C-GET).
+    assert {uid for uid, each in accepted.items() if each.as_scp} == {CTImageStorage}
     assert acceptor.asynchronous_operations == (3, 1)
     assert acceptor.sop_class_extended == {CTImageStorage: bytes([2, 0, 3, 0, 0, 0])}
 

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse_fakes import MemoryReceiver
+from dimse_fakes import MemoryReceiver, nothing_to_read
 from fileroom.access.decide import Decision
 from fileroom.clock import ManualClock
 from fileroom.dimse.association import ServedAssociation
@@ -76,6 +76,7 @@ async def received(stream: list[bytes]) -> list[bytes]:
         0,
         ae_titles={"FILEROOM"},
         receiver=receiver,
+        provision=nothing_to_read,
         decide=lambda *_: Decision(True, ""),
         clock=ManualClock(),
         limits=Limits(pdu_size_bytes_max=16384),

@@ -8,7 +8,7 @@ from fileroom.access.grant import Action
 from fileroom.access.identity import Principal
 from fileroom.dicom import uid
 from fileroom.dimse.limits import Limits
-from fileroom.dimse.services import ECHO, SERVICES, STORE
+from fileroom.dimse.services import GET, SERVICES, STORE
 from fileroom.wire import negotiation
 from fileroom.wire.pdu import (
     APPLICATION_CONTEXT_NAME,
@@ -27,6 +27,7 @@ CALLED_AE_TITLE_NOT_RECOGNIZED = AssociateReject(1, 1, 7)
 PROTOCOL_VERSION_NOT_SUPPORTED = AssociateReject(1, 2, 2)
 TEMPORARY_CONGESTION = AssociateReject(2, 3, 1)
 LOCAL_LIMIT_EXCEEDED = AssociateReject(2, 3, 2)
+ASSOCIATE = "associate"
 REASONS = {
     APPLICATION_CONTEXT_NOT_SUPPORTED: "application context name not supported",
     CALLING_AE_TITLE_NOT_RECOGNIZED: "calling AE title not recognized",
@@ -46,11 +47,16 @@ class Caller(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A caller that was turned away, for `fileroom peer list --refused`."""
+    """A caller that was turned away.
+
+    Attributes:
+        action: what it wanted: an association, or in one a service that it is not granted.
+    """
 
     ae_title: str
     address: str
     reason: str
+    action: str = ASSOCIATE
 
 
 def admit(
@@ -84,8 +90,18 @@ def admit(
         return LOCAL_LIMIT_EXCEEDED
     offer = negotiation.Offer(
         is_storable=uid.is_storable_sop_class,
-        verification=ECHO in allowed,
         storage=STORE in allowed,
+        retrieval=GET in allowed,
+        others={
+            sop_class_uid: each in allowed
+            for each in SERVICES
+            for sop_class_uid in each.sop_classes or ()
+        },
+        extended={
+            sop_class_uid: each.extended
+            for each in SERVICES
+            for sop_class_uid in each.sop_classes or ()
+        },
         max_length_bytes=limits.pdu_size_bytes_max,
         operations_max=limits.operations_max,
         implementation_class_uid=uid.IMPLEMENTATION_CLASS_UID,

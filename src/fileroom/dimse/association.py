@@ -5,27 +5,27 @@ fragments of a data set on as they lie there. Three things can hold the pump up:
 is full, a peer that sends more requests than were negotiated, and a peer that does not read its
 answers. While one does, nothing is read from the socket, so what is held stays bounded.
 
-An instance that is complete waits for its commit in a task of its own. Meanwhile the connection
-is read on: the next instance, a C-ECHO or an A-ABORT is not kept waiting, and answers go out as
-they come to be, in whatever order.
+A request whose data set is complete is performed in a task of its own. Meanwhile the connection
+is read on: the next instance, a C-ECHO, a C-CANCEL or an A-ABORT is not kept waiting, and answers
+go out as they come to be, in whatever order.
 """
 
 import asyncio
 import logging
 import secrets
-import socket
 from collections.abc import Coroutine
-from enum import IntFlag
 from typing import cast
 
 from fileroom.dimse.admission import REASONS, Caller, Refusal, admit
 from fileroom.dimse.door import Door
-from fileroom.dimse.patience import Patience
+from fileroom.dimse.operation import Answer, GoneError, Operation, Refused
+from fileroom.dimse.outgoing import Outgoing
+from fileroom.dimse.patience import Hold, Patience
 from fileroom.dimse.performer import Performer
-from fileroom.dimse.storage_scp import Operation
 from fileroom.dimse.unforeseen import log_unforeseen
+from fileroom.peer import nagle
 from fileroom.spool.record import Origin
-from fileroom.wire import event, message, negotiation
+from fileroom.wire import event, negotiation
 from fileroom.wire.event import MessageFragment
 from fileroom.wire.message import Command, CommandField, MalformedMessageError, MessageReader
 from fileroom.wire.pdu import AssociateReject, AssociateRequest
@@ -35,14 +35,6 @@ from fileroom.wire.upper_layer import Association
 
 LOG = logging.getLogger("fileroom.dimse")
 CHANNEL = "dimse"
-
-
-class Hold(IntFlag):
-    """Why nothing is read from the socket."""
-
-    LANDING = 1
-    WINDOW = 2
-    WRITING = 4
 
 
 class ServedAssociation(asyncio.BufferedProtocol):
@@ -59,7 +51,9 @@ class ServedAssociation(asyncio.BufferedProtocol):
         self._reader = MessageReader()
         self._address = "?"
         self._performer: Performer | None = None
+        self._outgoing = Outgoing(self.name, self._upper, self._flush)
         self._operation: Operation | None = None  # whose data set is arriving
+        self._skipping = False  # a data set that comes with a response
         self._outstanding: dict[int, Operation] = {}  # by message ID
         self._operations_max = 1
         self._deferred: Command | None = None  # one too many for the window
@@ -76,9 +70,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]) if isinstance(peer, tuple) else "?"
-        connection = transport.get_extra_info("socket")
-        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        nagle.off(transport)
         if self._door.joined(self):
             self._flush()
         else:
@@ -91,17 +83,21 @@ class ServedAssociation(asyncio.BufferedProtocol):
         self._progress += nbytes
         self._upper.received(nbytes)
         self._pump()
+        if self._outgoing.waits_for_peer:
+            nagle.acknowledge(self._transport)
 
     def pause_writing(self) -> None:
+        self._outgoing.pause()
         self._hold(Hold.WRITING)
 
     def resume_writing(self) -> None:
         self._progress += 1
+        self._outgoing.resume()
         self._let_go(Hold.WRITING)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._upper.connection_closed()
-        self._drop()
+        self._end_all()
         self._pump()
         self._door.keep(self._farewell())
 
@@ -123,6 +119,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
         if patience.close_is_overdue(now_s, limits.artim_s):
             self._transport.abort()
         awaits_answer = bool(self._outstanding) and self._operation is None
+        awaits_answer = awaits_answer and not self._outgoing.waits_for_peer
         ours = awaits_answer or bool(self._held & (Hold.LANDING | Hold.WINDOW))
         silence_s = patience.silence_s(now_s, progress=self._progress, ours=ours)
         if self.established and not patience.is_closing and silence_s >= limits.idle_timeout_s:
@@ -162,7 +159,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
             self._flush()
         except Exception as error:  # noqa: BLE001 - the outermost frame of the door
             log_unforeseen(LOG, self.name, error)
-            self._drop()
+            self._end_all()
             self.cut()
 
     def _take_fragment(self, fragment: MessageFragment) -> None:
@@ -172,6 +169,9 @@ class ServedAssociation(asyncio.BufferedProtocol):
             self._upper.abort_for(problem)
             return
         if type(taken) is MessageFragment:
+            if self._skipping:
+                self._skipping = not taken.is_last
+                return
             operation = self._operation
             assert operation is not None
             operation.write(taken.data)
@@ -186,10 +186,17 @@ class ServedAssociation(asyncio.BufferedProtocol):
 
     def _take_command(self, command: Command) -> None:
         if command.field == CommandField.C_CANCEL_RQ:
-            return  # there is nothing here that could be cancelled (PS3.7 §7.5.3.3)
+            # What has been answered already, or never was, is not cancelled (PS3.7 §9.3.2.3).
+            named = self._outstanding.get(command.number("MessageIDBeingRespondedTo"))
+            if named is not None:
+                named.cancel()
+            return
         if command.is_response:
-            problem = MalformedMessageError("a response, though nothing was asked")
-            self._upper.abort_for(problem)
+            if self._outgoing.answered(command):
+                self._skipping = command.has_data_set
+            else:
+                problem = MalformedMessageError("a response, though nothing was asked")
+                self._upper.abort_for(problem)
             return
         if len(self._outstanding) >= self._operations_max:
             self._deferred = command
@@ -197,7 +204,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
             return
         message_id = command.number("MessageID")
         if message_id in self._outstanding:
-            operation = Operation(command, Status.DUPLICATE_INVOCATION)
+            operation: Operation = Refused(command, Status.DUPLICATE_INVOCATION)
         else:
             assert self._performer is not None
             operation = self._performer.begin(command)
@@ -208,39 +215,41 @@ class ServedAssociation(asyncio.BufferedProtocol):
             self._conclude(operation)
 
     def _conclude(self, operation: Operation) -> None:
-        if operation.reception is None:
-            self._answer(operation)
+        if operation.answer is not None:
+            self._answer(operation, operation.answer)
         else:
-            self._start(self._finish(operation))
+            self._start(self._perform(operation))
 
-    async def _finish(self, operation: Operation) -> None:
+    async def _perform(self, operation: Operation) -> None:
         try:
-            await operation.conclude()
+            answer = await operation.perform(self._outgoing)
+        except GoneError as gone:
+            answer = Answer(Status.PROCESSING_FAILURE, str(gone))
         except Exception as error:  # noqa: BLE001 - the outermost frame of the door
             operation.abandon()
-            operation.status = Status.PROCESSING_FAILURE
+            answer = Answer(Status.PROCESSING_FAILURE)
             log_unforeseen(LOG, self.name, error)
-        self._answer(operation)
+        self._answer(operation, answer)
         self._let_go(Hold.WINDOW)
 
     async def _await_landing(self, operation: Operation) -> None:
         try:
             await operation.ready()
         except Exception as error:  # noqa: BLE001 - the outermost frame of the door
-            operation.abandon()
-            operation.status = Status.PROCESSING_FAILURE
             log_unforeseen(LOG, self.name, error)
+            operation.abandon()
+            refused = Refused(operation.command, Status.PROCESSING_FAILURE)
+            if self._operation is operation:
+                self._operation = refused  # which drops the rest of the data set
+            self._outstanding[operation.command.number("MessageID")] = refused
         self._let_go(Hold.LANDING)
 
-    def _answer(self, operation: Operation) -> None:
+    def _answer(self, operation: Operation, answer: Answer) -> None:
         assert self._performer is not None
-        self._performer.ended(operation)
+        self._performer.ended(operation, answer)
         self._forget(operation)
-        command = operation.command
-        if self._upper.may_send_data:
-            answer = message.response(command, operation.status, comment=operation.comment)
-            self._upper.send_message(command.context_id, answer)
-            self._progress += 1
+        self._outgoing.answer(operation.command, answer)
+        self._progress += 1
         self._release_if_asked()
         self._flush()
         self._end_if_drained()
@@ -260,8 +269,9 @@ class ServedAssociation(asyncio.BufferedProtocol):
             case event.Aborted():
                 why = "by the peer" if found.by_peer else f"by us: {found.problem}"
                 LOG.info("association %s from %s aborted %s", self.name, self._address, why)
-                self._drop()
+                self._end_all()
             case event.TransportClosed():
+                self._end_all()
                 LOG.info("association %s from %s: connection lost", self.name, self._address)
 
     def _take_request(self, request: AssociateRequest) -> None:
@@ -291,10 +301,14 @@ class ServedAssociation(asyncio.BufferedProtocol):
         )
         self._performer = Performer(
             door.receiver,
+            door.provision,
             door.decide,
             principal=principal,
             origin=origin,
             contexts=upper.contexts,
+            on_refused=lambda action, reason: door.refused(
+                Refusal(request.calling_ae_title, self._address, reason, action)
+            ),
         )
 
     def _note_refusal(self, request: AssociateRequest, reject: AssociateReject) -> None:
@@ -304,7 +318,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
 
     def _release_if_asked(self) -> None:
         waits = self._upper.state is State.AWAITING_LOCAL_RELEASE_REPLY
-        if self._releasing and waits and not self._outstanding:
+        if self._releasing and waits and not self._outstanding and self._outgoing.is_idle:
             self._upper.reply_release()
 
     def _end_if_drained(self) -> None:
@@ -321,6 +335,13 @@ class ServedAssociation(asyncio.BufferedProtocol):
         if operation is not None:
             operation.abandon()
             self._forget(operation)
+
+    def _end_all(self) -> None:
+        """The association is over: whatever is under way has nobody to answer to."""
+        self._drop()
+        self._outgoing.end()
+        for each in tuple(self._outstanding.values()):
+            each.cancel()
 
     def _forget(self, operation: Operation) -> None:
         message_id = operation.command.number("MessageID")

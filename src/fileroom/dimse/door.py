@@ -1,13 +1,14 @@
 """What an association needs of the server that it belongs to."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from fileroom.access.identity import Principal
 from fileroom.clock import Clock
 from fileroom.dimse.admission import Caller, Decide, Refusal
 from fileroom.dimse.limits import Limits
+from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Receiver
 
 
@@ -43,6 +44,7 @@ class Door(Protocol):
     limits: Limits
     ae_titles: frozenset[str]
     receiver: Receiver
+    provision: Callable[[], Provision]
     decide: Decide
     clock: Clock
     stopping: bool

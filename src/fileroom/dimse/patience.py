@@ -1,6 +1,16 @@
 """How long an association may keep us waiting. Pure: the time comes in as an argument."""
 
+from enum import IntFlag
+
 from fileroom.wire.event import Timer
+
+
+class Hold(IntFlag):
+    """Why nothing is read from the socket."""
+
+    LANDING = 1
+    WINDOW = 2
+    WRITING = 4
 
 
 class Patience:

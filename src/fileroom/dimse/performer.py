@@ -1,23 +1,40 @@
 """The performing side of one association (PS3.7 §7.2): what a command asks for, and may."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fileroom.access.decide import Object
 from fileroom.access.identity import Principal
-from fileroom.dimse import storage_scp
+from fileroom.dimse import commitment_scp, query_scp, retrieve_scp, storage_scp
 from fileroom.dimse.admission import Decide
+from fileroom.dimse.operation import Answer, Operation, Refused, Settled
+from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Conversation, Receiver
-from fileroom.dimse.services import BY_FIELD, ECHO, STORE
-from fileroom.dimse.storage_scp import Operation
+from fileroom.dimse.services import (
+    BY_FIELD,
+    COMMIT,
+    ECHO,
+    FIND,
+    GET,
+    MOVE,
+    STORE,
+    Service,
+    is_asked_in,
+)
+from fileroom.dimse.storage_scp import Store
+from fileroom.errors import TransientError
 from fileroom.spool.record import Origin
 from fileroom.wire.message import Command
-from fileroom.wire.negotiation import VERIFICATION
 from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.status import Status
+
+Begin = Callable[[Command, AcceptedContext], Operation]
 
 
 class Performer:
     """Turns commands into operations, and counts what came of them.
+
+    Args:
+        on_refused: told of every action that the caller was not granted, and why.
 
     Attributes:
         stored, stored_bytes, refused: of this association's C-STOREs so far.
@@ -26,41 +43,49 @@ class Performer:
     def __init__(
         self,
         receiver: Receiver,
+        provision: Callable[[], Provision],
         decide: Decide,
         *,
         principal: Principal,
         origin: Origin,
         contexts: Mapping[int, AcceptedContext],
+        on_refused: Callable[[str, str], None],
     ) -> None:
         self._receiver = receiver
+        self._provision = provision
         self._decide = decide
         self._principal = principal
         self._origin = origin
         self._contexts = contexts
+        self._on_refused = on_refused
         self._conversation: Conversation | None = None
+        self._begin: Mapping[Service, Begin] = {
+            ECHO: self._echo,
+            STORE: self._store,
+            FIND: self._find,
+            GET: self._get,
+            MOVE: self._move,
+            COMMIT: self._commit,
+        }
         self.stored = self.stored_bytes = self.refused = 0
 
     def begin(self, command: Command) -> Operation:
         """Begin what `command` asks for, or an operation that is refused already."""
         service = BY_FIELD.get(command.field)
         context = self._contexts[command.context_id]
-        of_verification = context.abstract_syntax == VERIFICATION
-        if service is None or of_verification != (service is ECHO):
-            return Operation(command, Status.UNRECOGNIZED_OPERATION)
+        if service is None or not is_asked_in(service, context.abstract_syntax):
+            return Refused(command, Status.UNRECOGNIZED_OPERATION)
         decision = self._decide(self._principal, service.action, Object())
         if not decision.allowed:
-            return Operation(command, Status.NOT_AUTHORIZED, decision.reason)
-        if service is ECHO:
-            return Operation(command, Status.SUCCESS)
-        if self._conversation is None:
-            self._conversation = self._receiver.conversation(self._origin)
-        return storage_scp.begin(command, context, self._conversation)
+            self._on_refused(service.action, decision.reason)
+            return Refused(command, Status.NOT_AUTHORIZED, decision.reason)
+        return self._begin[service](command, context)
 
-    def ended(self, operation: Operation) -> None:
+    def ended(self, operation: Operation, answer: Answer) -> None:
         """Count an operation whose answer stands."""
         if operation.command.field != STORE.command_field:
             return
-        if operation.status is Status.SUCCESS:
+        if answer.status == Status.SUCCESS and isinstance(operation, Store):
             self.stored += 1
             self.stored_bytes += operation.size_bytes
         else:
@@ -70,3 +95,31 @@ class Performer:
         """End the conversation with the receiver, when every operation has ended."""
         if self._conversation is not None:
             await self._conversation.close()
+
+    def _echo(self, command: Command, context: AcceptedContext) -> Operation:
+        return Settled(command, Answer(Status.SUCCESS))
+
+    def _store(self, command: Command, context: AcceptedContext) -> Operation:
+        if self._conversation is None:
+            self._conversation = self._receiver.conversation(self._origin)
+        return storage_scp.begin(command, context, self._conversation)
+
+    def _commit(self, command: Command, context: AcceptedContext) -> Operation:
+        try:
+            desk = self._provision().commitment
+        except TransientError as error:
+            return Refused(command, Status.RESOURCE_LIMITATION, str(error))
+        return commitment_scp.begin(command, context, desk, self._origin)
+
+    def _find(self, command: Command, context: AcceptedContext) -> Operation:
+        return query_scp.begin(command, context, self._provision, self._principal)
+
+    def _get(self, command: Command, context: AcceptedContext) -> Operation:
+        return retrieve_scp.begin_get(
+            command, context, self._provision, principal=self._principal, decide=self._decide
+        )
+
+    def _move(self, command: Command, context: AcceptedContext) -> Operation:
+        return retrieve_scp.begin_move(
+            command, context, self._provision, principal=self._principal, decide=self._decide
+        )

@@ -19,6 +19,7 @@ from fileroom.dimse.admission import Caller, Decide, Refusal
 from fileroom.dimse.association import ServedAssociation
 from fileroom.dimse.door import Connection
 from fileroom.dimse.limits import Limits
+from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Receiver
 from fileroom.dimse.services import SERVICES, Service
 from fileroom.wire import ae_title
@@ -41,6 +42,7 @@ class DimseServer:
     Attributes:
         limits: may be replaced while it runs; open associations keep what was negotiated.
         ae_titles: may be replaced too.
+        provision: what the node lets us read now. Raises TransientError where that is nothing.
         stopping: whether new associations are turned away because the node ends.
     """
 
@@ -51,6 +53,7 @@ class DimseServer:
         *,
         ae_titles: Iterable[str],
         receiver: Receiver,
+        provision: Callable[[], Provision],
         decide: Decide,
         clock: Clock,
         limits: Limits,
@@ -61,6 +64,7 @@ class DimseServer:
         assert self.ae_titles
         assert all(map(ae_title.is_valid, self.ae_titles))
         self.receiver = receiver
+        self.provision = provision
         self.decide = decide
         self.clock = clock
         self.limits = limits

@@ -6,6 +6,7 @@ set: the association lives on, and the next instance is another matter.
 
 from fileroom.dicom import uid
 from fileroom.dicom.instance_error import InstanceError
+from fileroom.dimse.operation import Answer, Refused, Talk
 from fileroom.dimse.receiving import Buffer, Conversation, Reception
 from fileroom.errors import FileroomError, PeerError, RefusedError, TransientError, UncertainError
 from fileroom.ingest.receive import MismatchError
@@ -14,6 +15,7 @@ from fileroom.wire.message import Command
 from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.status import Status
 
+SUCCESS = Answer(Status.SUCCESS)
 # From errors to PS3.4 Table B.2-1 and PS3.7 Annex C; the first row that fits counts. What may work
 # later is A7xx: senders keep such an instance and try again.
 FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
@@ -34,89 +36,88 @@ def status_of(error: FileroomError) -> Status:
     return next(fitting, Status.PROCESSING_FAILURE)
 
 
-class Operation:
-    """One request of a peer until it is answered.
-
-    Where there is no reception its data set, if one follows, is read and dropped.
+class Store:
+    """One C-STORE until it is answered.
 
     Attributes:
-        status, comment: the answer, once `conclude` has returned.
+        answer: set as soon as the instance is refused; what still comes of it is dropped.
         size_bytes: of the data set so far.
     """
 
-    __slots__ = ("command", "comment", "reception", "size_bytes", "status")
+    __slots__ = ("_reception", "answer", "command", "size_bytes")
 
-    def __init__(self, command: Command, status: Status, comment: str = "") -> None:
+    def __init__(self, command: Command, reception: Reception) -> None:
         self.command = command
-        self.status = status
-        self.comment = comment
-        self.reception: Reception | None = None
+        self.answer: Answer | None = None
+        self._reception: Reception | None = reception
         self.size_bytes = 0
 
     @property
     def full(self) -> bool:
         """Whether to stop reading until `ready` returns."""
-        return self.reception is not None and self.reception.full
+        return self._reception is not None and self._reception.full
 
     async def ready(self) -> None:
         """Return once there is room for more bytes."""
-        if self.reception is not None:
+        if self._reception is not None:
             try:
-                await self.reception.ready()
+                await self._reception.ready()
             except FileroomError as error:
                 self._refuse(error)
 
     def write(self, data: Buffer) -> None:
         """Take the next bytes of the data set."""
         self.size_bytes += len(data)
-        if self.reception is not None:
+        if self._reception is not None:
             try:
-                self.reception.write(data)
+                self._reception.write(data)
             except FileroomError as error:
                 self._refuse(error)
 
-    async def conclude(self) -> None:
-        """Settle the status when the data set has come to its end."""
-        if self.reception is None:
-            return
-        try:
-            # Commit point: inside `finish`. Only after its return may success be answered.
-            await self.reception.finish()
-        except FileroomError as error:
-            self._refuse(error)
-        else:
-            self.status = Status.SUCCESS
+    async def perform(self, talk: Talk) -> Answer:
+        """Make the instance ours, now that its data set has come to its end."""
+        if self._reception is not None:
+            try:
+                # Commit point: inside `finish`. Only after its return may success be answered.
+                await self._reception.finish()
+            except FileroomError as error:
+                self._refuse(error)
+        return self.answer or SUCCESS
+
+    def cancel(self) -> None:
+        """C-STORE cannot be cancelled (PS3.7 §9.3.2.3); a complete instance stays."""
 
     def abandon(self) -> None:
         """Give the instance up, if it is not ours yet."""
-        if self.reception is not None:
-            self.reception.abandon()
-            self.reception = None
+        if self._reception is not None:
+            self._reception.abandon()
+            self._reception = None
 
     def _refuse(self, error: FileroomError) -> None:
-        self.status, self.comment = status_of(error), str(error)
+        self.answer = Answer(status_of(error), str(error))
         self.abandon()
 
 
-def begin(command: Command, context: AcceptedContext, conversation: Conversation) -> Operation:
-    """Begin a C-STORE. One that is refused already is an operation without a reception."""
+def begin(
+    command: Command, context: AcceptedContext, conversation: Conversation
+) -> Store | Refused:
+    """Begin a C-STORE."""
     sop_class_uid = command.text("AffectedSOPClassUID")
     sop_instance_uid = command.text("AffectedSOPInstanceUID")
     if not command.has_data_set:
-        return Operation(command, Status.MISTYPED_ARGUMENT, "no data set follows")
+        return Refused(command, Status.MISTYPED_ARGUMENT, "no data set follows")
     if sop_class_uid != context.abstract_syntax:
         comment = "the SOP class is not that of the presentation context"
-        return Operation(command, Status.SOP_CLASS_NOT_SUPPORTED, comment)
+        return Refused(command, Status.SOP_CLASS_NOT_SUPPORTED, comment)
     if not uid.is_safe(sop_instance_uid):
         comment = f"an instance UID of {len(sop_instance_uid)} characters is none"
-        return Operation(command, Status.INVALID_SOP_INSTANCE, comment)
-    operation = Operation(command, Status.PROCESSING_FAILURE)
+        return Refused(command, Status.INVALID_SOP_INSTANCE, comment)
     try:
-        operation.reception = conversation.begin(
+        reception = conversation.begin(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=context.transfer_syntax,
         )
     except FileroomError as error:
-        operation.status, operation.comment = status_of(error), str(error)
-    return operation
+        return Refused(command, status_of(error), str(error))
+    return Store(command, reception)

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from dimse_fakes import MemoryReceiver
+from dimse_fakes import MemoryReceiver, nothing_to_read
 from fileroom.access.decide import Action, Decision
 from fileroom.clock import ManualClock
 from fileroom.dicom.instance_error import InstanceError
@@ -24,8 +24,8 @@ from fileroom.wire.event import (
     ReleaseConfirmed,
 )
 from fileroom.wire.message import CommandField, decode_command
-from fileroom.wire.negotiation import VERIFICATION
 from fileroom.wire.pdu import AssociateReject, ProposedContext
+from fileroom.wire.sop_class import VERIFICATION
 from fileroom.wire.upper_layer import Association
 from fileroom.wire.user_information import AsyncOperations, UserIdentity, UserInformation
 from golden import wire_pdus as golden
@@ -169,6 +169,7 @@ class Setup:
             0,
             ae_titles={"FILEROOM"},
             receiver=self.receiver,
+            provision=nothing_to_read,
             decide=self.decide,
             clock=self.clock,
             limits=Limits(**{"pdu_size_bytes_max": 16384, **limits}),
@@ -543,6 +544,7 @@ async def test_each_service_is_decided_for_each_request():
     talk.events()
     assert talk.statuses == {1: 0x0124, 2: 0}
     assert talk.comments[1] == "because"
+    assert [each[1:] for each in setup.refusals] == [("127.0.0.1", "because", Action.STORE)]
     assert {action for _, action in setup.asked} == {each.action for each in SERVICES}
 
 
@@ -717,4 +719,8 @@ def test_services_are_rows_of_data():
     assert [(each.name, each.action) for each in SERVICES] == [
         ("C-ECHO", Action.ECHO),
         ("C-STORE", Action.STORE),
+        ("C-FIND", Action.FIND),
+        ("C-GET", Action.GET),
+        ("C-MOVE", Action.GET),
+        ("N-ACTION", Action.COMMIT),
     ]
