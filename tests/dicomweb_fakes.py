@@ -6,9 +6,10 @@ read before the read is recorded, every reception ends, no byte is written behin
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import BytesIO
 from struct import unpack_from
 from types import SimpleNamespace
@@ -19,16 +20,20 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from fileroom.access.decide import decide
+from fileroom.catalog.query import Position
 from fileroom.dicom import uid
-from fileroom.dicom.instance_error import InstanceError
+from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.part10 import Part10Splitter, write_header
 from fileroom.dicomweb.app import DicomWebApp
-from fileroom.dicomweb.request import Limits
+from fileroom.dicomweb.ports import Tasks
+from fileroom.dicomweb.request import Limits, Service
 from fileroom.errors import FileroomError
 from fileroom.ingest.receive import MismatchError
+from fileroom.retrieve.opened import OpenedDataSet, OpenedDataSets
 from fileroom.spool.failure import SpaceError
 
 PARTITION = "main"
+KEYS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID"}
 ITEM, DELIMITER = 0xE000FFFE, 0xE0DDFFFE
 
 
@@ -47,6 +52,7 @@ class MemoryInstance:
         self.series_instance_uid = str(data_set.SeriesInstanceUID)
         self.transfer_syntax_uid = str(data_set.file_meta.TransferSyntaxUID)
         self.size_bytes = len(part10)
+        self.data_set_sha256 = sha256(data_set_of(part10)).digest()
         self.attributes = {
             element.keyword: str(element.value)
             for element in data_set
@@ -71,14 +77,29 @@ class MemoryInstance:
         self._archive.reads += 1
         return self.part10[start:end]
 
+    def data_set(self) -> OpenedDataSet:
+        offset = self.size_bytes - len(data_set_of(self.part10))
+
+        async def stored(start: int, end: int) -> bytes:
+            return await self.read(offset + start, offset + end)
+
+        return OpenedDataSets().open(
+            self.sop_instance_uid,
+            stored,
+            size_bytes=self.size_bytes - offset,
+            transfer_syntax_uid=self.transfer_syntax_uid,
+        )
+
     async def frames(self) -> "MemoryFrames":
-        return MemoryFrames(self.part10)
+        return MemoryFrames(self)
 
 
 class MemoryFrames:
     """Where the frames lie, found by walking the items in the simplest way."""
 
-    def __init__(self, part10: bytes) -> None:
+    def __init__(self, instance: MemoryInstance) -> None:
+        self.read = instance.read
+        part10 = instance.part10
         data_set = dcmread(BytesIO(part10))
         start = data_set["PixelData"].file_tell
         assert start is not None
@@ -96,7 +117,7 @@ class MemoryFrames:
         one_each = len(fragments) == self.count
         self._ranges = [[each] for each in fragments] if one_each else [fragments]
 
-    def ranges(self, frame: int) -> Sequence[tuple[int, int]]:
+    async def ranges(self, frame: int) -> Sequence[tuple[int, int]]:
         return self._ranges[frame]
 
 
@@ -142,29 +163,39 @@ class MemoryArchive:
         ]
 
     async def search(self, search: Any) -> list[Any]:
-        key = "StudyInstanceUID" if search.level == "STUDY" else "SeriesInstanceUID"
-        return self._page(search, key)
-
-    async def search_instances(self, search: Any) -> list[Any]:
-        return self._page(search, "SOPInstanceUID")
-
-    def _page(self, search: Any, key: str) -> list[Any]:
         self.searches.append(search)
+        rows = [row for row, _ in self._matches(search, KEYS[search.level])]
+        return rows[search.offset : search.offset + search.limit]
+
+    async def count(self, search: Any) -> int:
+        return len(self._matches(search, KEYS[search.level]))
+
+    async def instance_matches(self, search: Any) -> AsyncIterator[tuple[Any, MemoryInstance]]:
+        self.searches.append(search)
+        for row, members in self._matches(search, "SOPInstanceUID"):
+            yield row, members[0]
+
+    def _matches(self, search: Any, key: str) -> list[tuple[Any, list[MemoryInstance]]]:
         assert search.partition == PARTITION
         groups: dict[str, list[MemoryInstance]] = {}
         for each in self.instances.values():
             if search.study_instance_uid in (None, each.study_instance_uid):
                 groups.setdefault(each.attributes[key], []).append(each)
-        rows = [self._row(members, key) for members in groups.values()]
-        matches = [
-            row
-            for row in rows
+        series = list(dict.fromkeys(each.series_instance_uid for each in self.instances.values()))
+        matches = []
+        for number, members in enumerate(groups.values(), 1):
+            row = self._row(members, key)
+            row.position = Position("", number, 0)
+            if key != "StudyInstanceUID":
+                row.position = Position("", 1, series.index(members[0].series_instance_uid) + 1)
+            if search.after is not None and row.position <= search.after:
+                continue
             if all(
                 condition.matches(row.attributes.get(condition.keyword))
                 for condition in search.conditions
-            )
-        ]
-        return matches[search.offset : search.offset + search.limit]
+            ):
+                matches.append((row, members))
+        return matches
 
     def _row(self, members: list[MemoryInstance], key: str) -> SimpleNamespace:
         attributes = dict(members[0].attributes)
@@ -174,6 +205,7 @@ class MemoryArchive:
         attributes["NumberOfStudyRelatedSeries"] = str(len(series))
         attributes["NumberOfStudyRelatedInstances"] = str(len(members))
         attributes["NumberOfSeriesRelatedInstances"] = str(len(members))
+        attributes["InstanceAvailability"] = "ONLINE"
         return SimpleNamespace(attributes={k: v for k, v in attributes.items() if v})
 
 
@@ -214,18 +246,62 @@ class MemoryReceiver:
     space: int = 1_000_000
     error: FileroomError | None = None
     origins: list[Any] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # for reasons of the door's own
     closed: int = 0
     waits: int = 0
     full_every: int = 0
+    room_bytes: int | None = None  # above the reserve; None: plenty
+    busy: FileroomError | None = None  # why nothing is taken just now
+    asides: list["MemoryAside"] = field(default_factory=list)
 
     def conversation(self, origin: Any) -> "MemoryConversation":
         self.origins.append(origin)
         return MemoryConversation(self)
 
 
+class MemoryAside:
+    """What `spool.aside.Aside` is."""
+
+    def __init__(self, receiver: MemoryReceiver) -> None:
+        self._receiver = receiver
+        self._data = bytearray()
+        self.is_open = True
+        receiver.asides.append(self)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._data)
+
+    def append(self, data: bytes | memoryview) -> None:
+        assert self.is_open
+        room_bytes = self._receiver.room_bytes
+        if room_bytes is not None and len(self._data) + len(data) > room_bytes:
+            raise SpaceError("the disk is full")
+        self._data += data
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        assert self.is_open
+        assert 0 <= start <= end <= len(self._data)
+        for at in range(start, end, 1000):
+            yield bytes(self._data[at : min(end, at + 1000)])
+
+    def close(self) -> None:
+        self.is_open = False
+
+
 @dataclass
 class MemoryConversation:
     receiver: MemoryReceiver
+
+    def refuse_without_room(self, size_bytes: int) -> None:
+        if self.receiver.busy is not None:
+            raise self.receiver.busy
+        room_bytes = self.receiver.room_bytes
+        if room_bytes is not None and size_bytes > room_bytes:
+            raise SpaceError(f"{size_bytes} B wanted, {room_bytes} B free above the reserve")
+
+    def aside(self) -> MemoryAside:
+        return MemoryAside(self.receiver)
 
     def begin(
         self,
@@ -240,6 +316,9 @@ class MemoryConversation:
             raise SpaceError("the disk is full")
         self.receiver.space -= 1
         return MemoryReception(self.receiver, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+
+    def refused(self, reason: str) -> None:
+        self.receiver.refused.append(reason)
 
     async def close(self) -> None:
         assert self.receiver.open == 0, "a reception was left open"
@@ -287,16 +366,21 @@ class MemoryReception:
             self.abandon()
 
     def _received(self) -> MemoryInstance:
+        if not uid.is_safe(self._syntax):
+            raise TransferSyntaxError("a transfer syntax is no UID")
         try:
             head = write_header("1.2", "1.2", self._syntax, source_ae_title=None)
             read = dcmread(BytesIO(head + self._data), specific_tags=["SOPInstanceUID"])
             data_set = dcmread(BytesIO(head + self._data))
-            names = (data_set.SOPClassUID, data_set.SOPInstanceUID, data_set.StudyInstanceUID)
+            names = [
+                str(data_set.get(keyword, ""))
+                for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
+            ]
         except Exception as error:
             raise InstanceError(f"cannot be read ({type(error).__name__})") from None
         assert read is not None
         if not all(uid.is_safe(each) for each in names):
-            raise InstanceError("a UID is none")
+            raise IdentityError("a UID is none")
         for said, found in zip(self._announced, names, strict=False):
             if said is not None and said != found:
                 raise MismatchError("another instance than announced")
@@ -326,13 +410,19 @@ class World:
     coverage: MemoryCoverage
 
 
-def world(*, limits: Limits | None = None, **options: Any) -> World:
+def world(*, limits: Limits | None = None, tasks: Tasks | None = None, **options: Any) -> World:
     coverage = MemoryCoverage()
     archive = MemoryArchive(coverage)
     receiver = MemoryReceiver(archive)
-    app = DicomWebApp(
-        archive, receiver, coverage, decide, partition=PARTITION, limits=limits, **options
+    service = Service(
+        archive=archive,
+        receiver=receiver,
+        coverage=coverage,
+        partition=PARTITION,
+        limits=limits or Limits(),
+        tasks=tasks,
     )
+    app = DicomWebApp(lambda: service, decide, **options)
     return World(app, archive, receiver, coverage)
 
 
@@ -386,11 +476,14 @@ async def call(
     ]
     if not messages and not hang_up:
         messages = [{"type": "http.request", "body": b"", "more_body": False}]
-    messages.append({"type": "http.disconnect"})
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return messages.pop(0) if len(messages) > 1 else messages[0]
+        if messages:
+            return messages.pop(0)
+        if not hang_up:  # the caller stays for the answer
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -8,6 +8,7 @@ import subprocess
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dicomweb_client.api import DICOMwebClient
@@ -298,22 +299,45 @@ async def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind():
         assert here.archive.instances == {}
 
 
-async def test_a_reader_that_goes_away_in_a_long_answer_stops_it():
+@pytest.mark.parametrize("target", ["study", "instance", "frames"])
+@pytest.mark.parametrize("bytes_come", [True, False], ids=["endless", "silent"])
+async def test_a_reader_that_goes_away_ends_what_would_never_end(target, bytes_come):
+    """An answer of 1 TiB, and a store that gives its first bytes and then nothing more."""
     here = world()
-    instance = here.archive.add(large_ct(1024))
-    for number in range(60):
-        instance.named(f"1.2.{number}")
+    instance = here.archive.add(ct_small().read_bytes())
+    instance.size_bytes = 1 << 40
+    reads = ended = 0
+
+    async def read(start: int, end: int) -> bytes:
+        nonlocal reads, ended
+        reads += 1
+        try:
+            if start and not bytes_come:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            return bytes(end - start)
+        finally:
+            ended += 1
+
+    async def ranges(frame: int) -> list[tuple[int, int]]:
+        return [(0, 1 << 40)]
+
+    async def frames() -> SimpleNamespace:
+        return SimpleNamespace(count=1, ranges=ranges, read=read)
+
+    instance.read, instance.frames = read, frames
+    study = f"/dicomweb/studies/{instance.study_instance_uid}"
+    path = f"{study}/series/{instance.series_instance_uid}/instances/{instance.sop_instance_uid}"
+    path = {"study": study, "instance": path, "frames": f"{path}/frames/1"}[target]
     async with serving(here) as url:
-        get = (
-            f"GET /dicomweb/studies/{instance.study_instance_uid} HTTP/1.1\r\n"
-            "Host: 127.0.0.1\r\n\r\n"
-        )
+        before = asyncio.all_tasks()
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
-        writer.write(get.encode())
-        await reader.readexactly(12 << 20)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        await reader.readexactly(100_000)
         writer.transport.abort()
-        await until(lambda: here.coverage.instances > 0)
-        assert here.coverage.instances < 61
+        await until(lambda: asyncio.all_tasks() <= before)
+        assert reads == ended
+        assert here.coverage.bytes > 0
 
 
 async def test_silence_in_the_header_fields_is_given_up(monkeypatch):

@@ -1,19 +1,18 @@
 """Sending answers: whole ones, and bodies that flow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from fileroom.dicomweb.ports import Buffer, ReadRecord
-from fileroom.dicomweb.refusals import DisconnectedError, Header, headers_of, reason_of, status_of
+from fileroom.dicomweb.refusals import Header, headers_of, reason_of, status_of
 from fileroom.dicomweb.request import Request, Send
 from fileroom.errors import FileroomError
 
 SEND_BYTES = 1 << 20
 SMALL_BYTES = 64 << 10  # from here on a piece is sent as it is, not copied together with others
-WATCH_FROM_BYTES = 8 * SEND_BYTES
 
 # On every answer. Images and attributes are for the one who asked, so no cache may keep them;
 # a browser must not guess another type, run anything in them or show them inside another page.
@@ -46,6 +45,14 @@ async def answer(
     await _send_whole(
         request.send, status, media_type, body, [*headers, *request.cors], request.is_head
     )
+
+
+async def answer_head(request: Request, status: int, headers: Iterable[Header] = ()) -> None:
+    """Send an answer of a status that has no body, such as 204 and 304 (RFC 9110 §8.6)."""
+    request.started = True
+    fields = [*SECURITY, *headers, *request.cors]
+    await request.send({"type": "http.response.start", "status": status, "headers": fields})
+    await request.send({"type": "http.response.body", "body": b""})
 
 
 async def refuse(
@@ -95,8 +102,7 @@ async def _send_whole(
 class Outflow:
     """A body that is sent while it is read, and the account of it.
 
-    Small pieces are gathered to sends of up to SEND_BYTES; large ones go out uncopied. A caller
-    who hangs up in a long body is noticed, since the server drops what is sent then in silence.
+    Small pieces are gathered to sends of up to SEND_BYTES; large ones go out uncopied.
 
     Args:
         size_bytes: of the whole body, or None where it is not known before.
@@ -125,7 +131,6 @@ class Outflow:
             self._headers.append((b"content-length", b"%d" % size_bytes))
         self._gathered: list[Buffer] = []
         self._gathered_bytes = 0
-        self._watch: asyncio.Task[None] | None = None
         self._sent_bytes = 0
         self.instances = 0
         self.frames = 0
@@ -140,9 +145,6 @@ class Outflow:
 
         A part's head and its first bytes are read before the header fields go, so that bytes
         which are not available now are answered by a status and not by half a body.
-
-        Raises:
-            DisconnectedError: the caller hung up.
         """
         try:
             before: list[Buffer] = []
@@ -157,8 +159,6 @@ class Outflow:
                 await self._add(data)
             await self._end()
         finally:
-            if self._watch is not None:
-                self._watch.cancel()
             if self._sent_bytes:
                 self._record.count(
                     instances=self.instances, frames=self.frames, bytes=self._sent_bytes
@@ -193,14 +193,6 @@ class Outflow:
     async def _send(self, data: Buffer) -> None:
         self._sent_bytes += len(data)
         await self._request.send({"type": "http.response.body", "body": data, "more_body": True})
-        if self._watch is None:
-            if self._sent_bytes > WATCH_FROM_BYTES:
-                self._watch = asyncio.create_task(_disconnected(self._request))
-        elif self._watch.done():
-            raise DisconnectedError("the caller hung up")
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the caller has hung up."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        # Neither reading from the page cache nor sending need wait; others shall have their turn,
+        # and so shall whoever notices that the caller has gone.
+        await asyncio.sleep(0)

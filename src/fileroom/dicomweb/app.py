@@ -1,7 +1,8 @@
 """The door: routes, who may pass, and what an error becomes.
 
 Every request goes the same way: route, caller, `access.decide`, UIDs of the path, handler. The
-order matters: whoever is not allowed learns nothing but that.
+order matters: whoever is not allowed learns nothing but that. While a node's keys are locked there
+is nothing for a handler to work with, and the request is refused in its place.
 """
 
 import logging
@@ -11,61 +12,37 @@ from fileroom.access.decide import Decision
 from fileroom.access.grant import Action, Object
 from fileroom.access.identity import Principal
 from fileroom.dicom import uid
-from fileroom.dicomweb import bulkdata, frames, qido, stow, tasks, wado
+from fileroom.dicomweb import bulkdata, capabilities, frames, peers, qido, stow, tasks, wado
 from fileroom.dicomweb.answers import Answer, answer, refuse, refuse_plainly
 from fileroom.dicomweb.caller import Callers
-from fileroom.dicomweb.ports import Archive, Coverage, Receiver, Tasks
+from fileroom.dicomweb.hang_up import while_connected
 from fileroom.dicomweb.refusals import (
     BadRequestError,
     DisconnectedError,
     ForbiddenError,
     Header,
+    MisdirectedError,
     NotFoundError,
 )
-from fileroom.dicomweb.request import Limits, Message, Receive, Request, Scope, Send, Service
-from fileroom.dicomweb.routing import Route, Router
+from fileroom.dicomweb.request import (
+    Message,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    Service,
+    header_of,
+)
+from fileroom.dicomweb.routes import BASE, ROUTES
+from fileroom.dicomweb.routing import Router
 from fileroom.errors import FileroomError, IntegrityError
 
 log = logging.getLogger(__name__)
 
-BASE = "/dicomweb"
-_STUDY = f"{BASE}/studies/{{study}}"
-_SERIES = f"{_STUDY}/series/{{series}}"
-_INSTANCE = f"{_SERIES}/instances/{{instance}}"
-
-# Every way in. The matrix test of access walks these rows; a row without a handler fails at start.
-ROUTES: tuple[Route, ...] = (
-    Route("POST", f"{BASE}/studies", Action.STORE, "store"),
-    Route("POST", _STUDY, Action.STORE, "store"),
-    Route("GET", f"{BASE}/studies", Action.FIND, "search_studies"),
-    Route("GET", f"{BASE}/series", Action.FIND, "search_series"),
-    Route("GET", f"{BASE}/instances", Action.FIND, "search_instances"),
-    Route("GET", f"{_STUDY}/series", Action.FIND, "search_series"),
-    Route("GET", f"{_STUDY}/instances", Action.FIND, "search_instances"),
-    Route("GET", f"{_SERIES}/instances", Action.FIND, "search_instances"),
-    Route("GET", _STUDY, Action.GET, "retrieve_instances"),
-    Route("GET", _SERIES, Action.GET, "retrieve_instances"),
-    Route("GET", _INSTANCE, Action.GET, "retrieve_instances"),
-    Route("HEAD", _STUDY, Action.GET, "retrieve_instances"),
-    Route("HEAD", _SERIES, Action.GET, "retrieve_instances"),
-    Route("HEAD", _INSTANCE, Action.GET, "retrieve_instances"),
-    Route("GET", f"{_STUDY}/metadata", Action.GET, "retrieve_metadata"),
-    Route("GET", f"{_SERIES}/metadata", Action.GET, "retrieve_metadata"),
-    Route("GET", f"{_INSTANCE}/metadata", Action.GET, "retrieve_metadata"),
-    Route("GET", f"{_INSTANCE}/frames/{{frames}}", Action.GET, "retrieve_frames"),
-    Route("HEAD", f"{_INSTANCE}/frames/{{frames}}", Action.GET, "retrieve_frames"),
-    Route("GET", f"{_INSTANCE}/bulkdata/{{element*}}", Action.GET, "retrieve_bulkdata"),
-    Route("HEAD", f"{_INSTANCE}/bulkdata/{{element*}}", Action.GET, "retrieve_bulkdata"),
-    Route("POST", "/tasks/{task}", Action.NOTE, "note_task"),
-    Route("GET", "/healthz", Action.HEALTH, "healthz"),
-    Route("GET", "/metrics", Action.METRICS, "metrics"),
-    Route("GET", "/status", Action.STATUS, "status"),
-)
-
 Handler = Callable[[Service, Request], Awaitable[None]]
 ExtraHandler = Callable[[], Awaitable[Answer]]
 Decide = Callable[[Principal, Action, Object], Decision]
-Refused = Callable[[Principal, Action, str], None]
+Refused = Callable[[Principal, str, str], None]
 
 HANDLERS: Mapping[str, Handler] = {
     "store": stow.store,
@@ -76,14 +53,24 @@ HANDLERS: Mapping[str, Handler] = {
     "retrieve_metadata": wado.metadata,
     "retrieve_frames": frames.frames,
     "retrieve_bulkdata": bulkdata.bulkdata,
+    "capabilities": capabilities.capabilities,
+    "allowed": capabilities.allowed,
+    "openapi": capabilities.openapi,
     "note_task": tasks.note,
+    "echo_peer": peers.echo,
 }
+REACH = "reach"  # what a caller wants of whom nothing is known but the way it came
 EXTRA = frozenset({"healthz", "metrics", "status"})
 UID_PARAMETERS = ("study", "series", "instance")
 
+BODILESS = frozenset({"GET", "HEAD"})  # whose callers send nothing more
+
 PREFLIGHT: tuple[Header, ...] = (
-    (b"access-control-allow-methods", b"GET, HEAD, POST"),
-    (b"access-control-allow-headers", b"accept, authorization, content-type, range"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
+    (
+        b"access-control-allow-headers",
+        b"accept, authorization, content-type, if-match, if-none-match, if-range, range",
+    ),
     (b"access-control-max-age", b"600"),
 )
 
@@ -92,43 +79,32 @@ class DicomWebApp:
     """An ASGI application.
 
     Args:
+        service: gives what handlers work with, for each request; raises TransientError where
+            there is nothing just now, and the request is answered with that.
         decide: `access.decide`; asked before any work, on every route.
-        partition: where searches look.
         prefix: the path under which a reverse proxy shows this node; requests may carry it or not.
         trusted_proxies: addresses and networks whose X-Forwarded-* fields are believed.
         host_names: names, besides bare addresses, under which this node answers directly.
         cors_origins: origins of web pages that may read answers.
-        refused: told of every caller whom `decide` turned away, and why.
-        tasks: takes notes about long tasks; where there is none they are answered 404.
+        refused: told of every caller whom `decide` turned away, or who came by a way that only an
+            attack takes; of what it wanted (an action, or REACH), and why.
         extra: handlers of the routes "healthz", "metrics" and "status"; one that is missing
             answers 404.
     """
 
     def __init__(
         self,
-        archive: Archive,
-        receiver: Receiver,
-        coverage: Coverage,
+        service: Callable[[], Service],
         decide: Decide,
         *,
-        partition: str,
         prefix: str = "",
         trusted_proxies: Iterable[str] = (),
         host_names: Iterable[str] = ("localhost",),
         cors_origins: Iterable[str] = (),
-        limits: Limits | None = None,
         refused: Refused | None = None,
-        tasks: Tasks | None = None,
         extra: Mapping[str, ExtraHandler] | None = None,
     ) -> None:
-        self._service = Service(
-            archive=archive,
-            receiver=receiver,
-            coverage=coverage,
-            partition=partition,
-            limits=limits or Limits(),
-            tasks=tasks,
-        )
+        self._service = service
         self._decide = decide
         self._refused = refused or _untold
         self._prefix = prefix
@@ -162,12 +138,16 @@ class DicomWebApp:
                 await refuse_plainly(send, 500, "this request met an error of ours", cors)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, cors: list[Header]) -> None:
-        origin = self._callers.origin(scope)
-        cors += self._callers.cors(scope, origin)
+        try:
+            origin = self._callers.origin(scope)
+            cors += self._callers.cors(scope, origin)
+        except (ForbiddenError, MisdirectedError) as error:
+            self._refused(self._callers.principal(scope), REACH, str(error))
+            raise
         path = scope["path"]
         if self._prefix and path.startswith(f"{self._prefix}/"):
             path = path[len(self._prefix) :]
-        if scope["method"] == "OPTIONS" and cors:
+        if cors and _is_preflight(scope):
             await _answer_preflight(send, cors)
             return
         route, parameters = self._router.match(scope["method"], path)
@@ -185,12 +165,21 @@ class DicomWebApp:
             send=send,
             principal=principal,
             base_url=f"{origin}{self._prefix}{BASE}",
+            route=route,
             parameters=parameters,
             cors=cors,
         )
+        if route.method in BODILESS:
+            async with while_connected(receive):
+                await self._handle(request)
+        else:
+            await self._handle(request)
+
+    async def _handle(self, request: Request) -> None:
+        route = request.route
         handler = HANDLERS.get(route.handler)
         if handler is not None:
-            await handler(self._service, request)
+            await handler(self._service(), request)
             return
         extra = self._extra.get(route.handler)
         if extra is None:
@@ -199,7 +188,7 @@ class DicomWebApp:
         await answer(request, given.status, given.media_type, given.body, given.headers)
 
 
-def _untold(principal: Principal, action: Action, reason: str) -> None:
+def _untold(principal: Principal, action: str, reason: str) -> None:
     """Nobody wants to know of refusals."""
 
 
@@ -215,6 +204,12 @@ class _Started:
     async def send(self, message: Message) -> None:
         self.yes = True
         await self._send(message)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks in place of its page, which shows nobody's rights."""
+    asks = header_of(scope, b"access-control-request-method") is not None
+    return asks and bool(scope["method"] == "OPTIONS")
 
 
 async def _answer_preflight(send: Send, cors: Sequence[Header]) -> None:

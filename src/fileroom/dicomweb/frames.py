@@ -1,10 +1,16 @@
-"""WADO-RS: frames of one instance, by their byte ranges (PS3.18 §10.4.1.1)."""
+"""WADO-RS: frames of one instance (PS3.18 §10.4.1.1).
+
+Native frames are octets in little-endian order (PS3.18 §8.7.3.3.1), whatever they lie in: those of
+a deflated data set are Explicit VR Little Endian, and those of one bit a pixel begin at an octet
+each, though frames in a data set may begin inside one (PS3.5 §8.1.1).
+"""
 
 import re
 from collections.abc import Sequence
 
 from fileroom.dicomweb import negotiate
-from fileroom.dicomweb.ports import FrameRanges, StoredInstance
+from fileroom.dicomweb.conditional import tag_of, unchanged
+from fileroom.dicomweb.ports import Frames, Source, StoredInstance
 from fileroom.dicomweb.ranges import Part, Ranges, length_of, send_bare, send_parts
 from fileroom.dicomweb.refusals import (
     BadRequestError,
@@ -47,14 +53,19 @@ async def send_frames(
     service: Service,
     request: Request,
     instance: StoredInstance,
-    table: FrameRanges,
+    table: Frames,
     numbers: Sequence[int],
 ) -> None:
     """Send frames, each a part of its own, or a single one bare where that is asked for."""
     url = instance_url(instance, request.base_url)
-    located = [(f"{url}/frames/{number}", table.ranges(number - 1)) for number in numbers]
+    located = [(f"{url}/frames/{number}", await table.ranges(number - 1)) for number in numbers]
     await send_located(
-        service, request, instance, located, transfer_syntax_uid=instance.transfer_syntax_uid
+        service,
+        request,
+        instance,
+        table,
+        located,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
     )
 
 
@@ -62,14 +73,15 @@ async def send_located(
     service: Service,
     request: Request,
     instance: StoredInstance,
+    source: Source,
     located: Sequence[tuple[str, Ranges]],
     *,
     transfer_syntax_uid: str,
 ) -> None:
-    """Send stretches of one instance's file.
+    """Send stretches of one instance.
 
     Args:
-        located: the URL and the ranges of each.
+        located: the URL of each, and its ranges of `source`, which is made of `instance`.
         transfer_syntax_uid: how they are encoded.
     """
     choice = negotiate.choose_frames(
@@ -81,9 +93,13 @@ async def send_located(
             "leaves out, and this archive does not transcode"
         )
     record = await covered(service, request)
+    urls = [url for url, _ in located]
+    tag = tag_of([instance], choice.content_type, *urls, strong=not choice.multipart)
+    if await unchanged(request, tag):
+        return
     if not choice.multipart:
         await send_bare(
-            request, instance, located[0][1], choice.content_type, record, unit="frames"
+            request, source, located[0][1], choice.content_type, record, unit="frames", tag=tag
         )
         return
     parts = [
@@ -93,9 +109,9 @@ async def send_located(
                 ("Content-Location", url),
                 ("Content-Length", str(length_of(ranges))),
             ],
-            instance,
+            source,
             ranges,
         )
         for url, ranges in located
     ]
-    await send_parts(request, choice.name, parts, record, unit="frames")
+    await send_parts(request, choice.name, parts, record, unit="frames", tag=tag)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fileroom.dicomweb.app import DicomWebApp
+from fileroom.dicomweb.lingering import LingeringProtocol
 
 BACKLOG = 256
 KEEP_ALIVE_S = 75
@@ -88,7 +88,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class ImpatientProtocol(HttpToolsProtocol):
+class ImpatientProtocol(LingeringProtocol):
     """Gives up a peer that does not come to the end of a request's header fields.
 
     uvicorn waits for ever there and keeps whatever comes; a few hundred silent connections, or

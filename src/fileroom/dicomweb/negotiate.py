@@ -19,6 +19,7 @@ from fileroom.wire.media_type import MediaType
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -170,12 +171,28 @@ def choose_frames(
 
 
 @lru_cache(maxsize=256)
-def choose_json(accepts: tuple[str, ...]) -> str | None:
-    """The media type in which to send DICOM JSON, or None: not acceptable."""
+def choose_model(accepts: tuple[str, ...], *, single: bool) -> Choice | None:
+    """How to send data sets without their bulk data (PS3.18 §8.7.3.1); None: not acceptable.
+
+    Args:
+        single: whether there is one data set, which may go as XML without multipart.
+    """
     for each in _each_wanted(accepts):
-        if each.multipart:
-            continue
-        for name in (DICOM_JSON, JSON):
-            if _fits(name, each.name):
-                return name
+        if not each.multipart:
+            for name in (DICOM_JSON, JSON):
+                if _fits(name, each.name):
+                    return Choice(False, name, name)
+        if _fits(DICOM_XML, each.name) and (each.multipart is not False or single):
+            return Choice(each.multipart is not False, DICOM_XML, DICOM_XML)
+    return None
+
+
+@lru_cache(maxsize=256)
+def first_of(names: tuple[str, ...], accepts: tuple[str, ...]) -> str | None:
+    """The most wanted of these media types, without multipart; None: not acceptable."""
+    for each in _each_wanted(accepts):
+        if not each.multipart:
+            for name in names:
+                if _fits(name, each.name):
+                    return name
     return None

@@ -1,6 +1,6 @@
 """What this door needs of the rooms below it, as they are assembled by the node."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from fileroom.access.identity import Principal
@@ -11,18 +11,34 @@ from fileroom.spool.record import Origin
 Buffer = bytes | bytearray | memoryview
 
 
-class FrameRanges(Protocol):
-    """Where the frames of one instance lie in its Part 10 file."""
+class Source(Protocol):
+    """Bytes that are read by range."""
+
+    async def read(self, start: int, end: int) -> Buffer: ...
+
+
+class Frames(Source, Protocol):
+    """The frames of one instance."""
 
     @property
     def count(self) -> int: ...
 
-    def ranges(self, frame: int) -> Sequence[tuple[int, int]]:
-        """The byte ranges [start, end) that make up a frame, in order; frames count from 0."""
+    async def ranges(self, frame: int) -> Sequence[tuple[int, int]]:
+        """The byte ranges [start, end) that make up a frame, in order, to be read from here;
+        frames count from 0."""
         ...
 
 
-class StoredInstance(Protocol):
+class DataSet(Source, Protocol):
+    """The data set of one instance; inflated, if it is stored deflated."""
+
+    async def value(self, tag_path: str) -> tuple[int, int]:
+        """Where the value of an element lies, as [start, end); the path is tags of 8 hexadecimal
+        digits and, between them, numbers of items."""
+        ...
+
+
+class StoredInstance(Source, Protocol):
     """One instance of the archive. `size_bytes` and `read` are of the Part 10 file."""
 
     @property
@@ -38,13 +54,15 @@ class StoredInstance(Protocol):
     @property
     def size_bytes(self) -> int: ...
     @property
+    def data_set_sha256(self) -> bytes: ...
+    @property
     def availability(self) -> str: ...
 
     async def dicom_json(self) -> bytes: ...
 
-    async def read(self, start: int, end: int) -> bytes: ...
+    def data_set(self) -> DataSet: ...
 
-    async def frames(self) -> FrameRanges: ...
+    async def frames(self) -> Frames: ...
 
 
 class Archive(Protocol):
@@ -56,7 +74,11 @@ class Archive(Protocol):
 
     async def search(self, search: Search) -> Sequence[SearchRow]: ...
 
-    async def search_instances(self, search: Search) -> Sequence[SearchRow]: ...
+    async def count(self, search: Search) -> int | None: ...
+
+    def instance_matches(
+        self, search: Search
+    ) -> AsyncIterator[tuple[SearchRow, StoredInstance]]: ...
 
 
 class Received(Protocol):
@@ -87,8 +109,27 @@ class Reception(Protocol):
     def abandon(self) -> None: ...
 
 
+class Aside(Protocol):
+    """Bytes that wait for their place in a data set. Blocks."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def append(self, data: Buffer) -> None: ...
+
+    def read(self, start: int, end: int) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Conversation(Protocol):
     """One STOW-RS request, as receiving sees it."""
+
+    def refuse_without_room(self, size_bytes: int) -> None:
+        """Raise SpaceError or TransientError where nothing of that size can be taken just now."""
+        ...
+
+    def aside(self) -> Aside: ...
 
     def begin(
         self,
@@ -98,6 +139,10 @@ class Conversation(Protocol):
         transfer_syntax_uid: str,
         preamble: bytes = b"",
     ) -> Reception: ...
+
+    def refused(self, reason: str) -> None:
+        """Have it recorded that an instance was not taken, for a reason of this door's own."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -113,6 +158,15 @@ class Tasks(Protocol):
 
     def note(self, id: str, noted: TaskNote) -> None:
         """Take a note about a task that runs elsewhere. Waits for the disk."""
+        ...
+
+
+class Peers(Protocol):
+    """The other archives and modalities that the settings name."""
+
+    async def echo(self, name: str) -> float:
+        """Ask one for a C-ECHO and return how long it took, in seconds. Raises UnknownPeerError,
+        and another error where the peer does not answer."""
         ...
 
 

@@ -1,65 +1,101 @@
 """QIDO-RS: searching for studies, series and instances (PS3.18 §10.6).
 
 A search without a match is answered by 200 and an empty list, as the standard says since 2025
-(PS3.18 §10.6.3.1; up to 2024 it was 204), since clients parse the list either way.
+(PS3.18 §10.6.3.1; up to 2024 it was 204), since clients parse the list either way. A multipart
+body has no way to be empty, so in XML it is 204 still.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from fileroom.catalog.query import Level, Search
-from fileroom.dicom import json_model, match
-from fileroom.dicomweb import negotiate, qido_keys, qido_query
-from fileroom.dicomweb.answers import answer
-from fileroom.dicomweb.qido_keys import IN_SEQUENCE, SEQUENCE, TAGS, Column, Found
+from fileroom.catalog.query import (
+    COMPUTED,
+    MATCHABLE,
+    SERIES_COUNTS,
+    Level,
+    Position,
+    Search,
+    SearchRow,
+)
+from fileroom.dicom import match
+from fileroom.dicomweb import models, negotiate, qido_keys, qido_query
+from fileroom.dicomweb.answers import answer_head
+from fileroom.dicomweb.matches import Writer
+from fileroom.dicomweb.paging import Place, name_of
+from fileroom.dicomweb.ports import StoredInstance
+from fileroom.dicomweb.qido_keys import Found
+from fileroom.dicomweb.qido_query import Query
 from fileroom.dicomweb.refusals import Header, NotAcceptableError
 from fileroom.dicomweb.request import Request, Service
 
 CHANNEL = "qido"
 PURPOSE = "search"
-ONLINE = "ONLINE"
-CHARACTER_SET = msgspec.json.encode({"vr": "CS", "Value": ["ISO_IR 192"]})
-_ENCODER = msgspec.json.Encoder()
+LEVEL = {Found.STUDIES: Level.STUDY, Found.SERIES: Level.SERIES, Found.INSTANCES: Level.SERIES}
+SERIES_COUNTED_MAX = 1_000  # for the number of instances that are left
+TOTAL = b"x-total-count"
+
+
+class Page(NamedTuple):
+    """What one request gives.
+
+    Attributes:
+        rows: the matches, at INSTANCES with the instance.
+        behind: how many matches come behind them; None: some, and to count them would cost more
+            than finding them.
+    """
+
+    rows: Sequence[tuple[SearchRow, StoredInstance | None]]
+    behind: int | None
 
 
 async def studies(service: Service, request: Request) -> None:
-    """GET /studies."""
+    """GET or HEAD of /studies."""
     await _search(service, request, Found.STUDIES)
 
 
 async def series(service: Service, request: Request) -> None:
-    """GET /series and /studies/{study}/series."""
+    """GET or HEAD of /series and /studies/{study}/series."""
     await _search(service, request, Found.SERIES)
 
 
 async def instances(service: Service, request: Request) -> None:
-    """GET /instances, /studies/{study}/instances and below a series."""
+    """GET or HEAD of /instances, /studies/{study}/instances and below a series."""
     await _search(service, request, Found.INSTANCES)
 
 
 async def _search(service: Service, request: Request, found: Found) -> None:
-    media_type = negotiate.choose_json(request.accepts())
-    if media_type is None:
-        raise NotAcceptableError("matches are given as application/dicom+json")
-    limits = service.limits
+    form = negotiate.choose_model(request.accepts(), single=False)
+    if form is None:
+        raise NotAcceptableError(
+            "matches are given as application/dicom+json, or as application/dicom+xml in "
+            "multipart/related"
+        )
     query = qido_query.read(
         request.query(),
         found,
-        limit_default=limits.results_default,
-        limit_max=limits.results_max,
+        limit_default=service.limits.results_default,
+        limit_max=service.limits.results_max,
+    )
+    study, below = request.parameters.get("study"), request.parameters.get("series")
+    columns = qido_keys.columns(
+        found,
+        below_study=study is not None,
+        below_series=below is not None,
+        added=query.added,
     )
     conditions = query.conditions
-    study, below = request.parameters.get("study"), request.parameters.get("series")
     if below is not None:
         conditions = (*conditions, match.parse("SeriesInstanceUID", below))
+    level = LEVEL[found]
     search = Search(
-        level=Level.STUDY if found is Found.STUDIES else Level.SERIES,
+        level=level,
         partition=service.partition,
         study_instance_uid=study,
         conditions=conditions,
-        # One more than is sent tells whether there are more.
-        limit=query.limit + 1,
+        computed=COMPUTED[level] & {each.keyword for each in columns},
+        limit=query.limit,
         offset=query.offset,
     )
     # Attributes are read too: the search is on record before its first match leaves (invariant
@@ -68,79 +104,107 @@ async def _search(service: Service, request: Request, found: Found) -> None:
         request.principal, study or "", purpose=PURPOSE, channel=CHANNEL
     )
     if found is Found.INSTANCES:
-        rows = await service.archive.search_instances(search)
+        page = await _instances(service, request, search)
     else:
-        rows = await service.archive.search(search)
-    columns = qido_keys.columns(
-        found,
-        below_study=study is not None,
-        below_series=below is not None,
-        added=query.added,
+        page = await _of_catalog(service, request, search)
+    headers = _paging_fields(request, query, page)
+    if not page.rows and form.multipart:
+        await answer_head(request, 204, headers)
+        return
+    writer = Writer(found, columns, query, request.base_url)
+
+    async def described() -> AsyncIterator[bytes]:
+        for row, instance in page.rows:
+            yield await writer.row(row.attributes, instance)
+
+    await models.send(request, form, described(), record=record, headers=headers)
+
+
+async def _of_catalog(service: Service, request: Request, search: Search) -> Page:
+    """A page of studies or series."""
+    name = _name(request)
+    start = service.pages.start(name, search.offset)
+    # One more than is sent tells whether there are more.
+    asked = msgspec.structs.replace(
+        search, after=start.after, offset=start.skip, limit=search.limit + 1
     )
-    sent = rows[: query.limit]
-    body = (
-        b"[" + b",".join([_row(each.attributes, columns, found, request) for each in sent]) + b"]"
+    rows = await service.archive.search(asked)
+    sent = rows[: search.limit]
+    behind: int | None = 0
+    if len(rows) > search.limit:
+        places = [Place(each.position) for each in sent]
+        service.pages.keep(name, search.offset, places)
+        counted = await service.archive.count(asked)
+        behind = None if counted is None else max(1, counted - start.skip - len(sent))
+    return Page([(each, None) for each in sent], behind)
+
+
+async def _instances(service: Service, request: Request, search: Search) -> Page:
+    """A page of instances. None is looked at behind it, unless that alone tells how many there
+    are and all of them are in one study."""
+    name, offset = _name(request), search.offset
+    by_uid = any(each.keyword == "SOPInstanceUID" for each in search.conditions)
+    # Instances that are asked for by name come in the order of their names, a page like any other.
+    start = service.pages.start(b"" if by_uid else name, offset)
+    own = any(each.keyword not in MATCHABLE[Level.SERIES] for each in search.conditions)
+    skip, passed = start.skip, set(start.passed)
+    sent: list[tuple[SearchRow, StoredInstance]] = []
+    behind: int | None = 0
+    looked_at, series = 0, None
+    asked = msgspec.structs.replace(search, after=start.after)
+    async for row, instance in service.archive.instance_matches(asked):
+        if row.position != series:
+            looked_at, series = 0, row.position
+        looked_at += 1
+        if instance.sop_instance_uid in passed:
+            passed.discard(instance.sop_instance_uid)
+        elif skip:
+            skip -= 1
+        elif len(sent) < search.limit:
+            sent.append((row, instance))
+        elif own and search.study_instance_uid is not None:
+            behind = (behind or 0) + 1
+        else:
+            before = looked_at - 1 + len(passed)
+            behind = None if own else await _counted(service, search, row.position, before)
+            break
+    if behind != 0 and not by_uid:
+        places = [Place(row.position, each.sop_instance_uid) for row, each in sent]
+        service.pages.keep(name, offset, places)
+    return Page(sent, behind)
+
+
+async def _counted(service: Service, search: Search, series: Position, before: int) -> int | None:
+    """How many instances there are in this series and those behind it, without the `before` that
+    are on this page or earlier ones; None where too many series would have to be asked."""
+    rows = await service.archive.search(
+        msgspec.structs.replace(
+            search,
+            after=series._replace(series=series.series - 1),
+            offset=0,
+            limit=SERIES_COUNTED_MAX + 1,
+            computed=SERIES_COUNTS,
+        )
     )
-    warnings = list(query.warnings)
-    if len(rows) > query.limit:
-        warnings.append("There are additional results that can be requested")
-    record.count(bytes=len(body))
-    await answer(request, 200, media_type, body, _warning_fields(request, warnings))
-
-
-def _warning_fields(request: Request, warnings: list[str]) -> list[Header]:
-    """Warning fields in the form of PS3.18 §8.3.4.2 and §8.3.4.4.1."""
-    return [(b"warning", f"299 {request.base_url}: {each}".encode("ascii")) for each in warnings]
-
-
-def _row(
-    attributes: Mapping[str, str], columns: tuple[Column, ...], found: Found, request: Request
-) -> bytes:
-    """One match in the DICOM JSON Model (PS3.18 §F.2)."""
-    pieces = [b'{"00080005":' + CHARACTER_SET]
-    for column in columns:
-        element = _element(attributes, column, found, request)
-        if element is not None:
-            pieces.append(b'"%s":%s' % (column.tag.encode("ascii"), _ENCODER.encode(element)))
-    return b",".join(pieces) + b"}"
-
-
-def _element(
-    attributes: Mapping[str, str], column: Column, found: Found, request: Request
-) -> object | None:
-    keyword = column.keyword
-    if keyword == "RetrieveURL":
-        return json_model.element(keyword, _url(attributes, found, request))
-    if keyword == SEQUENCE:
-        return _request_attributes(attributes)
-    if keyword == "InstanceAvailability":
-        return json_model.element(keyword, attributes.get(keyword) or ONLINE)
-    value = attributes.get(keyword, "")
-    if not value and not column.required:
+    if len(rows) > SERIES_COUNTED_MAX:
         return None
-    return json_model.element(keyword, value)
+    found = sum(int(each.attributes["NumberOfSeriesRelatedInstances"]) for each in rows)
+    return max(1, found - before)
 
 
-def _request_attributes(attributes: Mapping[str, str]) -> object | None:
-    """The sequence, with one item for each request; None where none is known."""
-    values = [attributes.get(keyword, "").split("\\") for keyword in IN_SEQUENCE]
-    count = max(map(len, values))
-    items = [
-        {
-            TAGS[keyword]: json_model.element(keyword, each[number])
-            for keyword, each in zip(IN_SEQUENCE, values, strict=True)
-            if number < len(each) and each[number]
-        }
-        for number in range(count)
-    ]
-    items = [item for item in items if item]
-    return {"vr": "SQ", "Value": items} if items else None
+def _name(request: Request) -> bytes:
+    principal = request.principal
+    return name_of(f"{principal.name} {principal.address}", request.scope["path"], request.query())
 
 
-def _url(attributes: Mapping[str, str], found: Found, request: Request) -> str:
-    url = f"{request.base_url}/studies/{attributes.get('StudyInstanceUID', '')}"
-    if found is not Found.STUDIES:
-        url += f"/series/{attributes.get('SeriesInstanceUID', '')}"
-    if found is Found.INSTANCES:
-        url += f"/instances/{attributes.get('SOPInstanceUID', '')}"
-    return url
+def _paging_fields(request: Request, query: Query, page: Page) -> list[Header]:
+    """How many matches there are and how many are left (PS3.18 §8.3.4.4.1)."""
+    fields: list[Header] = []
+    if page.behind is not None and (page.rows or not query.offset or page.behind):
+        total = query.offset + len(page.rows) + page.behind
+        fields.append((TOTAL, b"%d" % total))
+    if page.behind != 0:
+        many = "" if page.behind is None else f"{page.behind} "
+        text = f"299 {request.base_url}: There are {many}additional results that can be requested"
+        fields.append((b"warning", text.encode("ascii")))
+    return fields

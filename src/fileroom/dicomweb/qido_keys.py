@@ -4,7 +4,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from fileroom.catalog.levels import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES, STUDY_COLUMNS
-from fileroom.catalog.query import MATCHABLE, Level
+from fileroom.catalog.query import COMPUTED, MATCHABLE, Level
 from fileroom.dicom.header_attributes import ATTRIBUTES, REQUEST_ATTRIBUTES
 
 
@@ -28,7 +28,12 @@ class Column(NamedTuple):
 _ANSWERED = {
     "InstanceAvailability": "00080056",
     "ModalitiesInStudy": "00080061",
+    "SOPClassesInStudy": "00080062",
+    "AvailableTransferSyntaxUID": "00083002",
     "RetrieveURL": "00081190",
+    "NumberOfPatientRelatedStudies": "00201200",
+    "NumberOfPatientRelatedSeries": "00201202",
+    "NumberOfPatientRelatedInstances": "00201204",
     "NumberOfStudyRelatedSeries": "00201206",
     "NumberOfStudyRelatedInstances": "00201208",
     "NumberOfSeriesRelatedInstances": "00201209",
@@ -39,11 +44,21 @@ TAGS: dict[str, str] = {
     **{attribute.keyword: f"{tag:08X}" for tag, attribute in REQUEST_ATTRIBUTES.items()},
     **_ANSWERED,
 }
+COMPUTED_TAGS = frozenset(_ANSWERED.values()) - {_ANSWERED["RequestAttributesSequence"]}
 _KEYWORDS = {tag: keyword for keyword, tag in TAGS.items()}
 SEQUENCE = "RequestAttributesSequence"
 IN_SEQUENCE = tuple(attribute.keyword for attribute in REQUEST_ATTRIBUTES.values())
 
-INSTANCE_KEYS = frozenset({"SOPClassUID", "SOPInstanceUID", "InstanceNumber"})
+# Of what headers keep of an instance; the first three are required (PS3.18 Table 10.6.1-5).
+INSTANCE_KEYS = frozenset(
+    {
+        *("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "AvailableTransferSyntaxUID"),
+        *("AcquisitionDate", "NumberOfFrames", "Rows", "Columns", "BitsAllocated"),
+    }
+)
+# Attributes that have several values, of which Multiple Value Matching wants more than one
+# (PS3.4 §C.2.2.2.8).
+MULTIPLE_VALUED = frozenset({"ModalitiesInStudy"})
 MATCHED: dict[Found, frozenset[str]] = {
     Found.STUDIES: MATCHABLE[Level.STUDY],
     Found.SERIES: MATCHABLE[Level.SERIES],
@@ -95,11 +110,17 @@ INSTANCE_RETURNED = {
 }
 # What includefield may add, and "all" adds.
 STUDY_LEVEL = frozenset(
-    {*STUDY_RETURNED, *STUDY_ATTRIBUTES, *STUDY_COLUMNS, "PatientID", "IssuerOfPatientID"}
+    {
+        *(*STUDY_RETURNED, *STUDY_ATTRIBUTES, *STUDY_COLUMNS, *COMPUTED[Level.STUDY]),
+        *("PatientID", "IssuerOfPatientID", "SOPClassesInStudy"),
+    }
 )
 SERIES_LEVEL = frozenset({*SERIES_RETURNED, *SERIES_ATTRIBUTES} - {*IN_SEQUENCE})
 INSTANCE_LEVEL = frozenset(
-    {*INSTANCE_RETURNED, "AcquisitionDate", "ImagePositionPatient", "ImageOrientationPatient"}
+    {
+        *(*INSTANCE_RETURNED, *INSTANCE_KEYS),
+        *("ImagePositionPatient", "ImageOrientationPatient"),
+    }
 )
 INCLUDABLE: dict[Found, frozenset[str]] = {
     Found.STUDIES: STUDY_LEVEL,
@@ -135,7 +156,7 @@ def columns(
     Args:
         below_study, below_series: whether the path names one; its attributes are then not
             repeated (PS3.18 §10.6.3.3).
-        added: keywords that the query matched or included.
+        added: keywords that the query matches or includes.
     """
     wanted: dict[str, bool] = {}
     if found is Found.STUDIES or not below_study:
@@ -149,7 +170,9 @@ def columns(
         wanted["StudyInstanceUID"] = True
     if found is Found.INSTANCES:
         wanted["SeriesInstanceUID"] = True
-    for keyword in added & INCLUDABLE[found]:
+    # What stands in the sequence comes with it.
+    named = {SEQUENCE if keyword in IN_SEQUENCE else keyword for keyword in added}
+    for keyword in named & INCLUDABLE[found]:
         wanted.setdefault(keyword, False)
     return tuple(
         sorted(Column(TAGS[keyword], keyword, needed) for keyword, needed in wanted.items())

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from fileroom.catalog.errors import SearchTooBroadError, UnmatchableError
+from fileroom.dicom.inflate import InflatedTooLargeError
+from fileroom.dicom.xml_model import XmlTooLargeError
 from fileroom.errors import (
     FileroomError,
     IntegrityError,
@@ -11,7 +13,7 @@ from fileroom.errors import (
     TransientError,
     UncertainError,
 )
-from fileroom.retrieve.stored import NoFramesError
+from fileroom.retrieve.opened import NoFramesError, NoValueError
 from fileroom.spool.failure import SpaceError
 from fileroom.wire.byte_range import UnsatisfiableRangeError
 
@@ -44,6 +46,10 @@ class NotAcceptableError(RefusedError):
     """There is no representation of the resource that the Accept field allows."""
 
 
+class ChangedError(RefusedError):
+    """What is here is not what the request makes its condition."""
+
+
 class TooLargeError(RefusedError):
     """The request is over a limit of this node."""
 
@@ -69,12 +75,16 @@ STATUS: tuple[tuple[type[FileroomError], int], ...] = (
     (ForbiddenError, 403),
     (NotFoundError, 404),
     (NoFramesError, 404),
+    (NoValueError, 404),
     (UnmatchableError, 400),
     (SearchTooBroadError, 413),
     (MethodNotAllowedError, 405),
     (NotAcceptableError, 406),
     (SilentPeerError, 408),
+    (ChangedError, 412),
     (TooLargeError, 413),
+    (InflatedTooLargeError, 413),
+    (XmlTooLargeError, 413),
     (UnsupportedMediaTypeError, 415),
     (UnsatisfiableRangeError, 416),
     (MisdirectedError, 421),

@@ -1,5 +1,6 @@
 """One request on its way through the door, and what all handlers share."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -7,8 +8,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fileroom.access.identity import Principal
-from fileroom.dicomweb.ports import Archive, Coverage, Receiver, Tasks
+from fileroom.dicomweb.paging import Pages
+from fileroom.dicomweb.ports import Archive, Coverage, Peers, Receiver, Tasks
 from fileroom.dicomweb.refusals import BadRequestError, DisconnectedError
+from fileroom.dicomweb.routing import Route
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,7 +27,10 @@ class Limits:
 
     Attributes:
         body_bytes_max: of a STOW-RS request, all parts together.
-        parts_max: instances in one STOW-RS request; each costs a few hundred bytes of answer.
+        parts_max: parts of one STOW-RS request, instances in it, and references from metadata to
+            parts; each costs a few hundred bytes.
+        metadata_bytes_max: of metadata in one STOW-RS request, all instances together.
+        instance_metadata_bytes_max: of metadata of one instance, which is read at once.
         idle_s: silence of a sender after which its request is given up.
         results_default, results_max: matches in one search answer, where the query has no limit
             and at most.
@@ -36,6 +42,8 @@ class Limits:
 
     body_bytes_max: int = 64 << 30
     parts_max: int = 10_000
+    metadata_bytes_max: int = 64 << 20
+    instance_metadata_bytes_max: int = 4 << 20
     idle_s: float = 60.0
     results_default: int = 1_000
     results_max: int = 10_000
@@ -46,7 +54,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What the handlers work with."""
+    """What the handlers work with.
+
+    Attributes:
+        partition: where searches look.
+        tasks: takes notes about long tasks; where there is none they are answered 404.
+        peers: as `tasks`.
+        pages: where searches that are read page by page have come to.
+        reading: held by whoever reads metadata of an instance, so that one is in memory at a time.
+    """
 
     archive: Archive
     receiver: Receiver
@@ -54,6 +70,9 @@ class Service:
     partition: str
     limits: Limits = field(default_factory=Limits)
     tasks: Tasks | None = None
+    peers: Peers | None = None
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pages: Pages = field(default_factory=Pages)
 
 
 @dataclass(slots=True)
@@ -62,6 +81,7 @@ class Request:
 
     Attributes:
         base_url: of the DICOMweb service as this caller reaches it, without a slash at its end.
+        route: the row of the table that it came by.
         parameters: what stands for the template's parameters.
         cors: header fields that let the caller's page read the answer.
     """
@@ -71,6 +91,7 @@ class Request:
     send: Send
     principal: Principal
     base_url: str
+    route: Route
     parameters: dict[str, str]
     cors: list[tuple[bytes, bytes]]
     started: bool = False

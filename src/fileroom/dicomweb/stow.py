@@ -7,29 +7,24 @@ the disk while the next one arrives, so that one sync serves several; the answer
 
 import asyncio
 import secrets
-from collections import deque
-from collections.abc import AsyncIterator
-
-import msgspec
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from fileroom.dicom.header import HeaderScanner
 from fileroom.dicom.part10 import Part10Splitter, Part10Start
-from fileroom.dicomweb import negotiate, stow_report
-from fileroom.dicomweb.answers import answer
+from fileroom.dicomweb import negotiate, stow_answer, stow_report
+from fileroom.dicomweb.finishing import Finishing
 from fileroom.dicomweb.ports import Conversation, Reception
 from fileroom.dicomweb.refusals import (
     BadRequestError,
     DisconnectedError,
-    Header,
     NotAcceptableError,
     SilentPeerError,
     TooLargeError,
     UnsupportedMediaTypeError,
-    headers_of,
-    reason_of,
-    status_of,
 )
 from fileroom.dicomweb.request import Request, Service
+from fileroom.dicomweb.stow_metadata import MetadataStoring
 from fileroom.dicomweb.stow_report import OtherStudyError, Outcome
 from fileroom.errors import FileroomError
 from fileroom.spool.record import Origin
@@ -38,8 +33,8 @@ from fileroom.wire.media_type import MediaType, MediaTypeError
 from fileroom.wire.multipart import MultipartParser, PartData, PartEnded, PartStarted
 
 CHANNEL = "stow"
+KINDS = (negotiate.DICOM, negotiate.DICOM_JSON, negotiate.DICOM_XML)
 META_PIECE_BYTES = 4096
-UNWRITTEN_BYTES_MAX = 2 << 20  # of one instance; `Reception.full` says so from there on
 
 
 async def store(service: Service, request: Request) -> None:
@@ -48,11 +43,11 @@ async def store(service: Service, request: Request) -> None:
     A body that breaks off is answered by 400 (413, 408) even where instances of it were stored:
     they stay, the answer lists them, and a sender that looks at the status alone sends again.
     """
-    content_type = _content_type(request)
-    answered = negotiate.choose_json(request.accepts())
-    if answered is None:
-        raise NotAcceptableError("the answer is given as application/dicom+json")
-    _check_announced_length(request, service.limits.body_bytes_max)
+    content_type, kind = _content_type(request)
+    form = negotiate.choose_model(request.accepts(), single=True)
+    if form is None:
+        raise NotAcceptableError("the answer is given as application/dicom+json or dicom+xml")
+    announced_bytes = _announced_bytes(request, service.limits.body_bytes_max)
     conversation = service.receiver.conversation(
         Origin(
             channel=CHANNEL,
@@ -61,9 +56,17 @@ async def store(service: Service, request: Request) -> None:
             conversation=secrets.token_hex(16),
         )
     )
-    storing = Storing(service, conversation, request.parameters.get("study"))
+    study = request.parameters.get("study")
+    storing: Storing | MetadataStoring
+    if kind == negotiate.DICOM:
+        storing = Storing(service, conversation, study)
+    else:
+        storing = MetadataStoring(service, conversation, study, kind=kind)
+        announced_bytes *= 2  # values are set aside before they are in an instance
     broken: FileroomError | None = None
     try:
+        # Before the body is asked for: a caller that waits for "100 Continue" keeps it.
+        conversation.refuse_without_room(announced_bytes)
         if content_type.name == "multipart/related":
             boundary = content_type.parameter("boundary") or ""
             await storing.take_parts(MultipartParser(boundary), _body(service, request))
@@ -77,11 +80,15 @@ async def store(service: Service, request: Request) -> None:
         await storing.close()
     if broken is None and not storing.outcomes:
         broken = BadRequestError("the body holds no instance")
-    await _report(request, answered, storing.outcomes, broken)
+    await stow_answer.report(request, form, storing.outcomes, broken)
 
 
-def _content_type(request: Request) -> MediaType:
-    """The media type of the body. Raises UnsupportedMediaTypeError, BadRequestError."""
+def _content_type(request: Request) -> tuple[MediaType, str]:
+    """The media type of the body, and that of its parts or of itself.
+
+    Raises:
+        UnsupportedMediaTypeError, BadRequestError.
+    """
     text = request.header(b"content-type")
     if text is None:
         raise BadRequestError("the request has no Content-Type")
@@ -96,18 +103,21 @@ def _content_type(request: Request) -> MediaType:
     if coding is not None and coding.strip().lower() != "identity":
         # A few bytes of it could stand for any number of bytes.
         raise UnsupportedMediaTypeError("bodies are taken without a content coding only")
-    if kind != negotiate.DICOM:
+    if kind not in KINDS:
         raise UnsupportedMediaTypeError(
-            'bodies are taken as multipart/related; type="application/dicom", or as one '
-            "application/dicom"
+            f"bodies are taken as multipart/related of one of {', '.join(KINDS)}, or as one of them"
         )
-    return found
+    return found, kind
 
 
-def _check_announced_length(request: Request, body_bytes_max: int) -> None:
+def _announced_bytes(request: Request, body_bytes_max: int) -> int:
+    """How long the body is to be; 0 where nobody says. Raises TooLargeError."""
     announced = request.header(b"content-length")
-    if announced is not None and announced.isdecimal() and int(announced) > body_bytes_max:
+    if announced is None or not announced.isdecimal():
+        return 0
+    if int(announced) > body_bytes_max:
         raise TooLargeError(f"a body of {announced} B is over {body_bytes_max} B")
+    return int(announced)
 
 
 async def _body(service: Service, request: Request) -> AsyncIterator[bytes]:
@@ -134,25 +144,6 @@ async def _body(service: Service, request: Request) -> AsyncIterator[bytes]:
         yield data
 
 
-async def _report(
-    request: Request, answered: str, outcomes: list[Outcome], broken: FileroomError | None
-) -> None:
-    if broken is not None and not outcomes:
-        raise broken
-    headers: list[Header] = []
-    if broken is None:
-        status = stow_report.status(outcomes)
-        if status == 503:
-            headers = headers_of(next(each.error for each in outcomes if each.error is not None))
-    else:
-        status = status_of(broken)
-        warning = f"299 {request.base_url}: {reason_of(broken)}"
-        headers = [*headers_of(broken), (b"warning", warning.encode("ascii", "replace"))]
-    study = request.parameters.get("study")
-    found = stow_report.data_set(outcomes, request.base_url, study, broken=broken is not None)
-    await answer(request, status, answered, msgspec.json.encode(found), headers)
-
-
 class Storing:
     """The instances of one request, from its body to the spool.
 
@@ -166,9 +157,8 @@ class Storing:
         self._study = study
         self._arriving: Arriving | None = None
         self._parts = 0
-        self._finishing: deque[tuple[asyncio.Task[Outcome], int]] = deque()
-        self._finishing_bytes = 0
-        self.outcomes: list[Outcome] = []
+        self._finishing = Finishing(service.limits)
+        self.outcomes = self._finishing.outcomes
 
     async def take_parts(self, parser: MultipartParser, body: AsyncIterator[bytes]) -> None:
         """Take a multipart body. Raises MultipartError, and what reading the body raises."""
@@ -199,8 +189,7 @@ class Storing:
             self._arriving.abandon()
             self._arriving = None
         try:
-            while self._finishing:
-                await self._take_outcome()
+            await self._finishing.settle()
         finally:
             await self._conversation.close()
 
@@ -222,20 +211,7 @@ class Storing:
         arriving = self._arriving
         assert arriving is not None
         self._arriving = None
-        unwritten_bytes = min(arriving.size_bytes, UNWRITTEN_BYTES_MAX)
-        self._finishing.append((asyncio.create_task(arriving.finish()), unwritten_bytes))
-        self._finishing_bytes += unwritten_bytes
-        while self._finishing and (
-            len(self._finishing) > self._limits.finishing_max
-            or self._finishing_bytes > self._limits.finishing_bytes_max
-        ):
-            await self._take_outcome()
-
-    async def _take_outcome(self) -> None:
-        """Wait for the part that has been finishing longest."""
-        finishing, unwritten_bytes = self._finishing.popleft()
-        self._finishing_bytes -= unwritten_bytes
-        self.outcomes.append(await finishing)
+        await self._finishing.add(arriving.finish(), size_bytes=arriving.size_bytes)
 
 
 class Arriving:
@@ -252,6 +228,7 @@ class Arriving:
         self._scanner: HeaderScanner | None = None
         self._claims: tuple[str | None, str | None] = (None, None)
         self._error: FileroomError | None = None
+        self._is_recorded = False  # the error, by receiving
         self.reception: Reception | None = None
         self.size_bytes = 0
 
@@ -288,7 +265,7 @@ class Arriving:
             self._fail(error)
 
     async def finish(self) -> Outcome:
-        """Make the instance ours; or say why it is not."""
+        """Make the instance ours; or say why it is not, and have it recorded."""
         received = None
         try:
             if self._error is None and self._splitter is not None:
@@ -296,11 +273,14 @@ class Arriving:
             if self._error is None and self._scanner is not None:
                 self._check_study(self._scanner)
             if self._error is None and self.reception is not None:
-                received = await self.reception.finish()
+                with self._receiving():
+                    received = await self.reception.finish()
         except FileroomError as error:
             self._error = error
         finally:
             self.abandon()
+        if self._error is not None and not self._is_recorded:
+            self._conversation.refused(stow_report.recorded_reason(self._error))
         return Outcome(*self._claims, received, None if received is not None else self._error)
 
     def abandon(self) -> None:
@@ -333,12 +313,13 @@ class Arriving:
             self._scanner = HeaderScanner(start.transfer_syntax_uid)
         # Files in service name other UIDs in their file meta information than in their data set,
         # which is what is stored and what decides; so nothing is announced.
-        self.reception = self._conversation.begin(
-            sop_class_uid=None,
-            sop_instance_uid=None,
-            transfer_syntax_uid=start.transfer_syntax_uid,
-            preamble=start.preamble if any(start.preamble) else b"",
-        )
+        with self._receiving():
+            self.reception = self._conversation.begin(
+                sop_class_uid=None,
+                sop_instance_uid=None,
+                transfer_syntax_uid=start.transfer_syntax_uid,
+                preamble=start.preamble if any(start.preamble) else b"",
+            )
 
     def _write_data_set(self, data: memoryview) -> None:
         if self._scanner is not None and self._scanner.feed(data):
@@ -350,6 +331,15 @@ class Arriving:
     def _check_study(self, scanner: HeaderScanner) -> None:
         if scanner.finish().study_instance_uid != self._study:
             raise OtherStudyError("the instance is of another study than the path names")
+
+    @contextmanager
+    def _receiving(self) -> Iterator[None]:
+        """Around what receiving does: a refusal of its own it has on record already."""
+        try:
+            yield
+        except FileroomError:
+            self._is_recorded = True
+            raise
 
     def _fail(self, error: FileroomError) -> None:
         self._error = error

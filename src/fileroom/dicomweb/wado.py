@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from fileroom.dicomweb import negotiate
-from fileroom.dicomweb.answers import Outflow, answer
-from fileroom.dicomweb.ports import Buffer, ReadRecord, StoredInstance
+from fileroom.dicomweb import models, negotiate
+from fileroom.dicomweb.conditional import tag_of, unchanged
+from fileroom.dicomweb.ports import ReadRecord, StoredInstance
 from fileroom.dicomweb.ranges import Part, send_bare, send_parts
 from fileroom.dicomweb.refusals import NotAcceptableError, NotFoundError
 from fileroom.dicomweb.request import Request, Service
@@ -14,9 +14,6 @@ PURPOSE = "retrieve"
 # A "BulkDataURI" of ours in DICOM JSON. In a text value the quotes would be escaped, so this
 # sequence of bytes stands nowhere else.
 PLACEHOLDER = b'"BulkDataURI":"bulkdata/'
-# Metadata of more than this is sent as it is made, without a Content-Length.
-JOINED_INSTANCES_MAX = 512
-JOINED_BYTES_MAX = 32 << 20
 
 
 async def held(service: Service, request: Request) -> Sequence[StoredInstance]:
@@ -55,6 +52,9 @@ async def instances(service: Service, request: Request) -> None:
             "Accept field leaves out, and this archive does not transcode"
         )
     record = await covered(service, request)
+    tag = tag_of(found, *(each.content_type for each in chosen), strong=not chosen[0].multipart)
+    if await unchanged(request, tag):
+        return
     if not chosen[0].multipart:
         await send_bare(
             request,
@@ -63,6 +63,7 @@ async def instances(service: Service, request: Request) -> None:
             chosen[0].content_type,
             record,
             unit="instances",
+            tag=tag,
             headers=[(b"content-disposition", b'attachment; filename="instance.dcm"')],
         )
         return
@@ -74,40 +75,29 @@ async def instances(service: Service, request: Request) -> None:
         )
         for each, choice in zip(found, chosen, strict=True)
     ]
-    await send_parts(request, negotiate.DICOM, parts, record, unit="instances")
+    await send_parts(request, negotiate.DICOM, parts, record, unit="instances", tag=tag)
 
 
 async def metadata(service: Service, request: Request) -> None:
-    """GET the DICOM JSON of a study, a series or an instance, without bulk data."""
-    media_type = negotiate.choose_json(request.accepts())
-    if media_type is None:
-        raise NotAcceptableError("metadata is given as application/dicom+json")
+    """GET or HEAD of what the data sets of a study, a series or an instance say, without bulk
+    data (PS3.18 §10.4.1.1)."""
+    form = negotiate.choose_model(request.accepts(), single="instance" in request.parameters)
+    if form is None:
+        raise NotAcceptableError(
+            "metadata is given as application/dicom+json, or as application/dicom+xml in "
+            "multipart/related"
+        )
     found = await held(service, request)
     record = await covered(service, request)
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for number, each in enumerate(found):
-            yield (b"," if number else b"[") + await with_urls(each, request.base_url)
-        yield b"]"
-
-    flowing, gathered, gathered_bytes = pieces(), list[bytes](), 0
-    async for piece in flowing:
-        gathered.append(piece)
-        gathered_bytes += len(piece)
-        if len(gathered) > JOINED_INSTANCES_MAX or gathered_bytes > JOINED_BYTES_MAX:
-            break
-    else:
-        await answer(request, 200, media_type, b"".join(gathered))
-        record.count(bytes=gathered_bytes)
+    tag = tag_of(found, form.name, request.base_url, strong=False)
+    if await unchanged(request, tag, models.CODED_BY):
         return
 
-    async def all_pieces() -> AsyncIterator[Buffer]:
-        for piece in gathered:
-            yield piece
-        async for piece in flowing:
-            yield piece
+    async def described() -> AsyncIterator[bytes]:
+        for each in found:
+            yield await with_urls(each, request.base_url)
 
-    await Outflow(request, 200, media_type, None, record=record).send_all(all_pieces())
+    await models.send(request, form, described(), record=record, tag=tag)
 
 
 async def with_urls(instance: StoredInstance, base_url: str) -> bytes:

@@ -4,9 +4,10 @@ import pytest
 
 from corpus import ct_small
 from dicomweb_fakes import call, world
+from fileroom.access.decide import decide
 from fileroom.dicomweb import routing
 from fileroom.dicomweb.answers import Answer
-from fileroom.dicomweb.app import BASE, EXTRA, HANDLERS, ROUTES
+from fileroom.dicomweb.app import BASE, EXTRA, HANDLERS, ROUTES, DicomWebApp
 from fileroom.dicomweb.refusals import MethodNotAllowedError, NotFoundError, status_of
 from fileroom.dicomweb.routing import Route, Router
 from fileroom.errors import IntegrityError, PeerError, RefusedError, TransientError
@@ -56,7 +57,7 @@ def test_a_path_is_found_with_its_parameters():
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/", "/studies", "relative", BASE, f"{BASE}/", f"{BASE}/studies/"),
+        *("", "/", "/studies", "relative", f"{BASE}//", f"{BASE}/studies/"),
         *(f"{BASE}/studies/1.2/", f"{BASE}/studies/1.2/instances/1.4", f"{BASE}//studies"),
         *(f"{INSTANCE}/frames", f"{INSTANCE}/frames/", f"{INSTANCE}/rendered"),
     ],
@@ -69,7 +70,9 @@ def test_a_path_without_a_template_is_not_found(path):
 def test_a_wrong_method_names_the_right_ones():
     with pytest.raises(MethodNotAllowedError) as caught:
         Router(ROUTES).match("DELETE", f"{BASE}/studies/1.2")
-    assert caught.value.allow == ("GET", "HEAD", "POST")
+    assert caught.value.allow == ("GET", "HEAD", "POST", "OPTIONS")
+    with pytest.raises(MethodNotAllowedError):
+        Router(ROUTES).match("GET", BASE)
 
 
 def test_a_row_that_is_there_twice_is_our_mistake():
@@ -83,8 +86,7 @@ async def test_unknown_paths_and_methods_answer_404_and_405(one):
     assert (await call(one.app, "GET", "/nothing")).status == 404
     reply = await call(one.app, "PUT", f"{BASE}/studies")
     assert reply.status == 405
-    assert reply.header("allow") == "GET, POST"
-    assert (await call(one.app, "OPTIONS", f"{BASE}/studies")).status == 405
+    assert reply.header("allow") == "GET, HEAD, POST, OPTIONS"
 
 
 # --- access
@@ -109,6 +111,41 @@ async def test_a_caller_from_elsewhere_is_refused_on_every_route_before_any_work
 
 async def fine() -> Answer:
     return Answer(200, "application/json", b"{}")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.template}")
+async def test_a_door_with_nothing_behind_it_says_so_to_whoever_may_ask_and_to_nobody_else(route):
+    def nothing():
+        raise TransientError("keys locked")
+
+    app = DicomWebApp(nothing, decide, extra={"healthz": fine, "metrics": fine, "status": fine})
+    reply = await call(app, route.method, filled(route.template))
+    if route.handler in EXTRA:
+        assert reply.status == 200
+    else:
+        assert (reply.status, reply.header("retry-after")) == (503, "10")
+        if route.method != "HEAD":
+            assert reply.json() == {"status": 503, "reason": "keys locked"}
+    reply = await call(app, route.method, filled(route.template), client=("10.0.0.9", 1))
+    assert reply.status == (200 if route.handler == "healthz" else 403)
+    assert b"locked" not in reply.body
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("GET", {"host": "evil.example"}, 421),
+        ("POST", {"origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_a_caller_that_comes_as_only_an_attack_does_is_told_of(method, headers, status):
+    refused = []
+    here = world(refused=lambda *facts: refused.append(facts))
+    reply = await call(here.app, method, f"{BASE}/studies", headers=headers)
+    assert reply.status == status
+    ((principal, action, reason),) = refused
+    assert (principal.address, action) == ("127.0.0.1", "reach")
+    assert "evil" not in reason
 
 
 async def test_a_caller_without_an_address_is_refused(one):
@@ -247,17 +284,27 @@ async def test_a_listed_origin_may_read_and_ask_before_sending():
     page = {"origin": "https://viewer.example"}
     reply = await call(here.app, "GET", f"{BASE}/studies", headers=page)
     assert reply.header("access-control-allow-origin") == "https://viewer.example"
-    assert reply.header("vary") == "origin"
-    asked = await call(here.app, "OPTIONS", f"{BASE}/studies", headers=page)
+    assert "origin" in reply.all("vary")
+    asks = {"access-control-request-method": "POST"}
+    asked = await call(here.app, "OPTIONS", f"{BASE}/studies", headers=page | asks)
     assert asked.status == 204
-    assert "content-type" in (asked.header("access-control-allow-headers") or "")
+    for name in ("content-type", "if-none-match", "range"):
+        assert name in (asked.header("access-control-allow-headers") or "")
     missing = await call(here.app, "GET", f"{BASE}/studies/1.2", headers=page)
     assert missing.status == 404
     assert missing.header("access-control-allow-origin") == "https://viewer.example"
-    other = await call(
-        here.app, "OPTIONS", f"{BASE}/studies", headers={"origin": "https://else.example"}
-    )
-    assert other.status in (403, 405)
+    elsewhere = {"origin": "https://else.example"}
+    other = await call(here.app, "OPTIONS", f"{BASE}/studies", headers=elsewhere | asks)
+    assert other.status == 403
+    assert other.header("access-control-allow-origin") is None
+
+
+async def test_a_page_is_answered_nothing_before_it_asks_unless_it_is_listed(one):
+    page = {"origin": "https://viewer.example", "access-control-request-method": "GET"}
+    asked = await call(one.app, "OPTIONS", f"{BASE}/studies", headers=page)
+    assert asked.status == 403
+    assert asked.header("access-control-allow-origin") is None
+    assert asked.header("access-control-allow-methods") is None
 
 
 async def test_our_own_pages_are_no_other_origin(one):

@@ -6,7 +6,8 @@ from fileroom.dicomweb.negotiate import (
     FRAME_MEDIA_TYPE,
     choose_frames,
     choose_instance,
-    choose_json,
+    choose_model,
+    first_of,
 )
 from fileroom.wire.media_type import MediaTypeError
 
@@ -179,7 +180,7 @@ def test_another_codec_is_not_acceptable():
     assert frames(f'multipart/related; type="image/jls"; transfer-syntax={JLS}.1', JLS) is None
 
 
-# --- JSON
+# --- data sets without bulk data
 
 
 @pytest.mark.parametrize(
@@ -190,9 +191,28 @@ def test_another_codec_is_not_acceptable():
         ("*/*", "application/dicom+json"),
         ("application/*", "application/dicom+json"),
         ("text/html, application/json;q=0.9, */*;q=0.8", "application/json"),
-        ('multipart/related; type="application/dicom+xml"', None),
+        ('multipart/related; type="application/dicom+xml"', "application/dicom+xml"),
+        ('multipart/related; type="application/dicom+xml"; q=0.1, */*', "application/dicom+json"),
+        ("application/dicom+xml", None),
+        ('multipart/related; type="application/dicom+json"', None),
         ("text/html", None),
     ],
 )
-def test_metadata_and_matches_come_as_json(accept, name):
-    assert choose_json((accept,)) == name
+def test_metadata_and_matches_come_as_json_or_as_xml_in_parts(accept, name):
+    choice = choose_model((accept,), single=False)
+    assert (choice and choice.name) == name
+    assert choice is None or choice.multipart == (name == "application/dicom+xml")
+
+
+def test_one_data_set_may_come_as_xml_without_parts():
+    assert choose_model(("application/dicom+xml",), single=True) == (
+        False,
+        "application/dicom+xml",
+        "application/dicom+xml",
+    )
+
+
+def test_the_query_counts_before_the_field():
+    accepts = ("application/json", "application/dicom+json")
+    assert first_of(("application/dicom+json", "application/json"), accepts) == "application/json"
+    assert first_of(("application/xml",), accepts) is None

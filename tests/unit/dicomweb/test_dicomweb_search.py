@@ -1,9 +1,11 @@
 """QIDO-RS: what a query asks of the archive, and what an answer holds."""
 
+import xml.etree.ElementTree as ET
 from io import BytesIO
 
 import pytest
 from pydicom import dcmread, dcmwrite
+from pydicom.data import get_testdata_file
 
 from corpus import ct_small
 from dicomweb_fakes import World, call, world
@@ -166,12 +168,46 @@ def test_included_fields_are_names_tags_lists_or_all():
 
 
 @pytest.mark.parametrize("name", ["fuzzymatching", "emptyvaluematching", "multiplevaluematching"])
-def test_switches_we_do_not_have_are_answered_with_a_warning(name):
-    assert read([(name, "false")]).warnings == ()
-    (warning,) = read([(name, "true")]).warnings
-    assert warning.startswith(f"The {name} parameter is not supported.")
-    with pytest.raises(BadRequestError):
-        read([(name, "yes")])
+def test_a_switch_is_true_or_false_and_stands_once(name):
+    assert read([(name, "true")]) == read([(name, "false")]) == read([])
+    for wrong in ([(name, "yes")], [(name, "")], [(name, "true"), (name, "true")]):
+        with pytest.raises(BadRequestError):
+            read(wrong)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_names_are_matched_fuzzily_where_that_is_asked_for_and_nothing_else_is(order):
+    fields = [("fuzzymatching", "true"), ("PatientName", "jo do"), ("PatientID", "jo do")]
+    by_keyword = {each.keyword: each for each in read(fields[::order]).conditions}
+    assert by_keyword["PatientName"].matches("Doe^John^^Dr")
+    assert not by_keyword["PatientName"].matches("Doe^Jane")
+    assert by_keyword["PatientID"].kind == "single"
+    assert read([("PatientName", "jo do")]).conditions[0].kind == "single"
+
+
+def test_no_value_is_asked_for_by_two_quotes_where_that_is_switched_on():
+    # PS3.4 §C.2.2.2.7
+    for keyword in ("PatientID", "StudyDate", "PatientName", "ReferringPhysicianName"):
+        (condition,) = read([(keyword, '""'), ("emptyvaluematching", "true")]).conditions
+        assert condition.matches("")
+        assert condition.matches(None)
+        assert not condition.matches("20240101")
+        (condition,) = read([(keyword, '""')]).conditions
+        assert not condition.matches("")
+    (condition,) = read([("PatientID", ""), ("emptyvaluematching", "true")]).conditions
+    assert condition.kind == "universal"
+
+
+def test_all_of_several_values_must_be_there_where_that_is_switched_on():
+    # PS3.4 §C.2.2.2.8: CT\\PT finds the studies that have both.
+    switch = ("multiplevaluematching", "true")
+    conditions = read([("ModalitiesInStudy", "CT\\PT"), switch]).conditions
+    for modalities, expected in (("CT\\PT", True), ("PT\\SR\\CT", True), ("CT", False)):
+        assert all(each.matches(modalities) for each in conditions) == expected
+    with pytest.raises(BadRequestError, match="wildcard"):
+        read([("ModalitiesInStudy", "CT\\P*"), switch])
+    (one,) = read([("ModalitiesInStudy", "CT"), switch]).conditions
+    assert one.kind == "single"
 
 
 def test_content_parameters_are_no_keys():
@@ -319,17 +355,129 @@ async def test_more_matches_than_were_sent_are_told_of_in_a_warning():
     here = holding(*slices(5), limits=Limits(results_default=3, results_max=4))
     reply = await call(here.app, "GET", f"{BASE}/instances")
     assert len(reply.json()) == 3
-    warning = f"299 http://127.0.0.1:8642{BASE}: There are additional results that can be requested"
-    assert reply.all("warning") == [warning]
+    told = (
+        f"299 http://127.0.0.1:8642{BASE}: There are {{}} additional results that can be requested"
+    )
+    assert reply.all("warning") == [told.format(2)]
     rest = await call(here.app, "GET", f"{BASE}/instances?offset=3&limit=9")
     assert len(rest.json()) == 2
     assert rest.all("warning") == []
     most = await call(here.app, "GET", f"{BASE}/instances?limit=9")
     assert len(most.json()) == 4
-    assert most.all("warning") == [warning]
-    none = await call(here.app, "GET", f"{BASE}/instances?limit=0&fuzzymatching=true")
+    assert most.all("warning") == [told.format(1)]
+    none = await call(here.app, "GET", f"{BASE}/instances?limit=0")
     assert none.json() == []
-    assert len(none.all("warning")) == 2
+    assert none.all("warning") == [told.format(5)]
+    # Of each instance of the whole archive it would have to be asked.
+    some = await call(here.app, "GET", f"{BASE}/instances?Rows=128&limit=1")
+    assert some.all("warning") == [told.format("").replace("  ", " ")]
+    assert some.header("x-total-count") is None
+
+
+@pytest.mark.parametrize(
+    "target, query, remaining, total",
+    [
+        ("/studies", "limit=2", 1, 3),
+        ("/studies", "limit=2&offset=1", None, 3),
+        ("/studies", "limit=0", 3, 3),
+        ("/studies", "offset=3", None, None),
+        ("/studies", "", None, 3),
+        ("/studies", "PatientID=nobody", None, 0),
+        ("/series", "limit=1&offset=1", 2, 4),
+        ("/studies/1.2.3/series", "limit=1", 1, 2),
+        ("/studies/1.2.3/instances", "limit=1&offset=1", 3, 5),
+        ("/studies/1.2.3/series/1.2.3.1/instances", "limit=1", 2, 3),
+        ("/studies/1.2.3/instances", "limit=9&offset=1", None, 5),
+        ("/studies/1.2.3/instances", "limit=1&Rows=128", 4, 5),
+        ("/instances", "limit=1&offset=2", 4, 7),
+        ("/instances", "", None, 7),
+    ],
+)
+async def test_how_many_there_are_and_how_many_are_left_is_told(target, query, remaining, total):
+    # PS3.18 §8.3.4.4.1
+    files = slices(3) + slices(2, series=2) + slices(1, study="1.2.4") + slices(1, study="1.2.5")
+    here = holding(*files)
+    reply = await call(here.app, "GET", f"{BASE}{target}?{query}")
+    told = f"There are {remaining} additional results that can be requested"
+    assert [each.split(": ", 1)[1] for each in reply.all("warning")] == [told][: bool(remaining)]
+    assert reply.header("x-total-count") == (None if total is None else str(total))
+
+
+async def test_head_tells_what_get_does_without_the_matches():
+    here = holding(*slices(3))
+    target = f"{BASE}/instances?limit=2"
+    got, head = [await call(here.app, method, target) for method in ("GET", "HEAD")]
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers == got.headers
+
+
+async def test_attributes_of_instances_are_included_from_their_own_metadata():
+    here = holding(*slices(1, PatientComments="slow", StudyComments="none"))
+    target = "/studies/1.2.3/series/1.2.3.1/instances?includefield="
+    (row,) = await rows(here, f"{target}PatientComments,00081030&includefield=PixelData,00091002")
+    assert row["00104000"] == {"vr": "LT", "Value": ["slow"]}
+    assert row["00081030"]["Value"] == ["e+1"]
+    assert row["7FE00010"]["BulkDataURI"].endswith("/instances/1.2.3.1.1/bulkdata/7FE00010")
+    assert "00091002" not in row  # nobody said whose private element is meant
+    assert "00324000" not in row
+    assert list(row) == sorted(row)
+    (row,) = await rows(here, f"{target}Nonsense,99999999,0028,PatientComments.PatientID")
+    assert "00104000" not in row or "Value" in row["00104000"]
+
+
+async def test_what_stands_in_sequences_is_included_alone_or_with_all_that_is_there():
+    file = dcmread(get_testdata_file("reportsi.dcm", download=False))
+    out = BytesIO()
+    dcmwrite(out, file)
+    here = holding(out.getvalue())
+    study = f"/studies/{file.StudyInstanceUID}/instances?includefield="
+    (whole,) = await rows(here, f"{study}ContentSequence")
+    assert len(whole["0040A730"]["Value"]) == len(file.ContentSequence)
+    assert len(whole["0040A730"]["Value"][0]) > 2
+    (part,) = await rows(
+        here, f"{study}0040A730.0040A040,ContentSequence.ConceptNameCodeSequence.CodeValue"
+    )
+    for item, said in zip(part["0040A730"]["Value"], file.ContentSequence, strict=True):
+        assert item["0040A040"]["Value"] == [said.ValueType]
+        code = said.ConceptNameCodeSequence[0].CodeValue
+        assert item["0040A043"]["Value"] == [{"00080100": {"vr": "SH", "Value": [code]}}]
+        assert len(item) == 2
+    (both,) = await rows(here, f"{study}0040A730.0040A040&includefield=0040A730")
+    assert both["0040A730"] == whole["0040A730"]
+
+
+async def test_all_brings_everything_that_the_metadata_of_an_instance_has():
+    here = holding(*slices(1))
+    (row,) = await rows(here, "/instances?includefield=all")
+    (metadata,) = await rows(here, "/studies/1.2.3/metadata")
+    ours = {"00080005", "00080056", "00081190", "00080061", "00201206", "00201208", "00201209"}
+    assert {tag: row[tag] for tag in metadata.keys() - ours} == {
+        tag: metadata[tag] for tag in metadata.keys() - ours
+    }
+    assert row.keys() - metadata.keys() <= ours
+    assert row["00080005"]["Value"] == ["ISO_IR 192"]
+    assert list(row) == sorted(row)
+
+
+async def test_matches_are_given_as_xml_part_by_part():
+    here = holding(*slices(2))
+    accept = {"accept": 'multipart/related; type="application/dicom+xml"'}
+    reply = await call(here.app, "GET", f"{BASE}/instances", headers=accept)
+    assert reply.status == 200
+    assert reply.header("content-type").startswith(
+        'multipart/related; type="application/dicom+xml"; boundary='
+    )
+    boundary = reply.header("content-type").split('boundary="')[1].rstrip('"').encode()
+    parts = reply.body.split(b"--" + boundary)[1:-1]
+    assert len(parts) == 2
+    for number, part in enumerate(parts, 1):
+        head, document = part.removesuffix(b"\r\n").split(b"\r\n\r\n", 1)
+        assert b"Content-Type: application/dicom+xml\r\n" in head
+        model = ET.fromstring(document)
+        (uid,) = [each for each in model if each.get("tag") == "00080018"]
+        assert uid[0].text == f"1.2.3.1.{number}"
+    none = await call(here.app, "GET", f"{BASE}/studies?PatientID=nobody", headers=accept)
+    assert (none.status, none.body) == (204, b"")
 
 
 async def test_pages_do_not_overlap():
@@ -355,7 +503,7 @@ async def test_names_in_any_script_are_asked_and_answered_in_utf_8():
     assert len(found) == 1
 
 
-async def test_only_json_is_given():
+async def test_xml_without_parts_is_not_given():
     reply = await call(
         world().app, "GET", f"{BASE}/studies", headers={"accept": "application/dicom+xml"}
     )

@@ -10,10 +10,23 @@ from pydicom.dataset import Dataset
 
 from corpus import ct_small
 from dicomweb_fakes import MemoryReception, World, call, data_set_of, world
+from fileroom.dicom.encapsulating import ImagePixelError, UnknownSyntaxError
+from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
+from fileroom.dicom.xml_reading import XmlError
 from fileroom.dicomweb.app import BASE
+from fileroom.dicomweb.bulk_parts import PixelMediaTypeError
 from fileroom.dicomweb.request import Limits
-from fileroom.errors import TransientError
+from fileroom.dicomweb.stow_report import (
+    MissingPartError,
+    OtherStudyError,
+    UnreferencedPartError,
+    failure_reason,
+)
+from fileroom.errors import RefusedError, TransientError
+from fileroom.ingest.receive import MismatchError, SopClassError
+from fileroom.spool.failure import InstanceTooLargeError, SpaceError
 from fileroom.wire import multipart
+from fileroom.wire.json_array import JsonArrayError
 
 STUDIES = f"{BASE}/studies"
 STUDY = "1.2.3"
@@ -103,6 +116,7 @@ async def test_the_answer_names_each_instance_and_where_it_is_retrieved():
     found = report(reply)
     base = f"http://127.0.0.1:8642{STUDIES}/{STUDY}"
     assert found.RetrieveURL == base
+    assert reply.header("location") == reply.header("content-location") == base
     assert "FailedSOPSequence" not in found
     assert [item.ReferencedSOPClassUID for item in found.ReferencedSOPSequence] == [
         "1.2.840.10008.5.1.4.1.1.2"
@@ -135,6 +149,7 @@ async def test_instances_of_several_studies_have_no_common_url():
     reply = await post(here, body_of(instance_file(1), instance_file(1, study="1.2.4")))
     assert reply.status == 200
     assert report(reply).RetrieveURL in ("", None)
+    assert reply.header("location") is None
 
 
 async def test_the_receiver_is_told_who_sends():
@@ -210,6 +225,29 @@ async def test_a_part_that_is_no_dicom_file_fails_alone():
     assert other_failures(reply) == [0xC000]
 
 
+async def test_what_the_door_refuses_by_itself_is_recorded_once_and_says_nothing_of_it():
+    here = world()
+    body = body_of(
+        b"not DICOM" * 50, instance_file(1)[:200], instance_file(1, study="9.9"), instance_file(2)
+    )
+    reply = await post(here, body, path=f"{STUDIES}/{STUDY}", cut=700)
+    assert reply.status == 202
+    assert here.receiver.refused == [
+        "the data set cannot be read",
+        "the data set cannot be read",
+        "the instance is of another study than the path names",
+    ]
+
+
+async def test_what_receiving_refuses_is_left_to_it_to_record():
+    here = world()
+    here.receiver.error = TransientError("the keys are locked")
+    await post(here, body_of(instance_file(1)))
+    here.receiver.space = 0
+    await post(here, body_of(instance_file(1)))
+    assert here.receiver.refused == []
+
+
 async def test_an_instance_of_another_study_than_the_path_fails_alone():
     here = world()
     reply = await post(
@@ -258,6 +296,60 @@ async def test_a_part_of_another_media_type_is_dropped_and_said():
     assert other_failures(reply) == [0xC000]
 
 
+def without(keyword: str) -> bytes:
+    """A file whose data set lacks one element; the file meta information has it still."""
+    data_set = dcmread(BytesIO(instance_file(1)))
+    del data_set[keyword]
+    out = BytesIO()
+    dcmwrite(out, data_set)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"])
+async def test_a_data_set_without_a_uid_of_its_own_does_not_match_its_sop_class(keyword):
+    reply = await post(world(), body_of(without(keyword), instance_file(2)))
+    assert reply.status == 202
+    assert failures(reply) == [(f"{STUDY}.1.1", 0xA900)]
+
+
+async def test_what_is_no_transfer_syntax_is_refused_as_one_and_stands_in_no_answer():
+    here = world()
+    named = b"1.2.840.10008.1.2.1\0"
+    file = instance_file(1)
+    assert file.count(named) == 1
+    reply = await post(here, body_of(file.replace(named, b"1.2\r\nX-Injected: yes")))
+    assert reply.status == 409
+    assert failures(reply) == [(f"{STUDY}.1.1", 0xC122)]
+    assert here.archive.instances == {}
+
+
+# PS3.18 Table I.2-2, Status Code (decimal).
+@pytest.mark.parametrize(
+    ("error", "first", "last"),
+    [
+        (SpaceError("x"), 42752, 43007),  # Refused out of Resources
+        (TransientError("x"), 42752, 43007),
+        (MismatchError("x"), 43264, 43519),  # Error: Data Set does not match SOP Class
+        (IdentityError("x"), 43264, 43519),
+        (OtherStudyError("x"), 43264, 43519),
+        (InstanceError("x"), 49152, 49152),  # Error: Cannot understand
+        (TransferSyntaxError("x"), 49442, 49442),  # Referenced Transfer Syntax not supported
+        (InstanceTooLargeError("x"), 42752, 43007),
+        (ImagePixelError("x"), 43264, 43519),
+        (SopClassError("x"), 290, 290),  # Referenced SOP Class not supported
+        (PixelMediaTypeError("x"), 49442, 49442),
+        (UnknownSyntaxError("x"), 49442, 49442),
+        (MissingPartError("x"), 49152, 53247),
+        (UnreferencedPartError("x"), 49152, 53247),
+        (JsonArrayError("x"), 49152, 49152),
+        (XmlError("x"), 49152, 49152),
+        (RefusedError("x"), 272, 272),  # Processing failure
+    ],
+)
+def test_each_failure_has_the_most_exact_reason_of_the_standard(error, first, last):
+    assert first <= failure_reason(error) <= last
+
+
 async def test_unsafe_claims_are_not_repeated():
     here = world()
     data_set = dcmread(BytesIO(instance_file(1)))
@@ -278,6 +370,20 @@ async def test_a_full_disk_is_507_and_a_half_full_one_202():
     reply = await post(here, body_of(instance_file(3)))
     assert reply.status == 507
     assert failures(reply) == [(f"{STUDY}.1.3", 0xA700)]
+
+
+async def test_a_request_is_refused_before_its_body_where_nothing_can_be_taken():
+    here = world()
+    here.receiver.room_bytes = 30_000
+    body = body_of(instance_file(1))
+    full = await post(here, body, content_length=str(len(body)))
+    assert full.status == 507
+    assert full.json()["reason"].endswith("free above the reserve")
+    here.receiver.busy = TransientError("the catalog does not keep up")
+    busy = await post(here, body, content_length=str(len(body)))
+    assert busy.status == 503
+    assert int(busy.header("retry-after")) > 0
+    assert here.archive.instances == {}
 
 
 async def test_what_may_work_later_is_503_with_a_time_to_wait():
@@ -442,7 +548,7 @@ async def test_a_body_over_the_limit_is_413_before_or_while_it_comes():
     [
         ("application/json", 415),
         ("multipart/form-data; boundary=BOUNDARY", 415),
-        ('multipart/related; type="application/dicom+json"; boundary=BOUNDARY', 415),
+        ('multipart/related; type="image/jpeg"; boundary=BOUNDARY', 415),
         ("multipart/related; boundary=BOUNDARY", 415),
         ("nonsense", 415),
         ('multipart/related; type="application/dicom"', 400),
@@ -465,6 +571,6 @@ async def test_a_content_coding_is_not_taken():
 
 async def test_an_answer_that_cannot_be_given_is_refused_before_anything_is_stored():
     here = world()
-    reply = await post(here, body_of(instance_file(1)), accept="application/dicom+xml")
+    reply = await post(here, body_of(instance_file(1)), accept="text/html")
     assert reply.status == 406
     assert here.receiver.origins == []
