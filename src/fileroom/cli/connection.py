@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fileroom.cli.client import NodeClient
+from fileroom.cli.client import NodeClient, NodeUnavailableError
 from fileroom.cli.exit_codes import NotFoundError
 from fileroom.cli.serving import quickest_loop
 from fileroom.errors import PeerError, TransientError
 from fileroom.node.config import Settings, load
-from fileroom.node.health import Status
+from fileroom.node.health import CLOSED, RUNNING, Status
 from fileroom.node.lock import holder
 
 if TYPE_CHECKING:
-    from fileroom.node.assemble import Addresses
+    from fileroom.node.serving import Addresses
 
 START_S = 120.0
 STOP_S = 120.0
@@ -37,9 +37,13 @@ def node_of(settings: Settings) -> Iterator[NodeClient]:
 
     Raises:
         LockedError: another verb works on the folder.
+        NodeUnavailableError: the node's keys are locked, or it is starting.
+        KeysLockedError, WrongSecretError: no node runs, and the keys do not open.
     """
     running = holder(settings.data_directory)
     if running is not None and running.http is not None:
+        if running.state != RUNNING:
+            raise NodeUnavailableError(f"the node cannot just now: {running.state}")
         client = NodeClient(*running.http, prefix=running.prefix)
         try:
             yield client
@@ -60,6 +64,7 @@ def status_of(settings: Settings) -> Status:
     Raises:
         NotFoundError: there is no data folder.
         LockedError: another verb works on the folder.
+        KeysLockedError, WrongSecretError: no node runs, and the keys do not open.
     """
     if not settings.data_directory.is_dir():
         raise NotFoundError(f"there is no data folder {settings.data_directory}")
@@ -79,7 +84,7 @@ async def _closed_status(settings: Settings) -> Status:
     from fileroom.node.assemble import open_node
 
     async with open_node(settings, verb="status") as node:
-        return msgspec.structs.replace(node.status(), state="closed")
+        return msgspec.structs.replace(node.status(), state=CLOSED)
 
 
 def on_loopback(settings: Settings) -> Settings:
@@ -140,7 +145,7 @@ class LocalNode:
             self._ready.set()
 
     async def _serve(self) -> None:
-        from fileroom.node.assemble import run
+        from fileroom.node.serving import run
 
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()

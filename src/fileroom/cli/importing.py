@@ -42,8 +42,9 @@ WHY_FAILED = {  # Failure Reason (0008,1197): PS3.18 §I.2.2 and PS3.4 Table B.2
     0x0122: "SOP class not supported",
     0x0124: "not allowed",
     0xA700: "the node is out of room",
-    0xA900: "the data set is not the instance that its file header names",
-    0xC000: "it cannot be read, or has no Study, Series or SOP Instance UID",
+    0xA900: "the data set has no SOP Class, SOP Instance, Study or Series Instance UID",
+    0xC000: "it cannot be read",
+    0xC122: "transfer syntax not supported",
 }
 
 

@@ -13,33 +13,24 @@ if TYPE_CHECKING:
     from fileroom.node.health import Status
 
 
-def status(*, shared: Shared = SHARED) -> None:
+def status(*, shared: Shared = SHARED) -> ExitCode:
     """Show what is where: instances and bytes per state, disk left, warnings."""
     from fileroom.cli.connection import status_of
+    from fileroom.node.health import document
 
     found = status_of(shared.settings())
-    tell(msgspec.to_builtins(found), status_lines(found), as_json=shared.json)
+    tell(document(found), status_lines(found), as_json=shared.json)
+    return ExitCode.OK if found.is_counted else ExitCode.UNAVAILABLE
 
 
 def status_lines(status: "Status") -> Iterator[str]:
     """The status as a page of text."""
-    from fileroom.node.health import STATES, Amount
-
     running = f"running for {in_time(status.uptime_s)}"
     idle = "no node runs on this folder, so nothing moves on"
     state = {"running": running, "closed": idle}.get(status.state, status.state)
     yield f"{status.site}: {state}"
-    yield f"{status.patients} patients, {status.studies} studies, {status.series} series"
-    yield ""
-    yield f"{'state':14}{'instances':>12}{'size':>14}"
-    for state in STATES:
-        amount = status.states.get(state, Amount())
-        if amount.instances or state in {"RECEIVED", "COMMITTED"}:
-            yield f"{state:14}{amount.instances:>12}{in_bytes(amount.size_bytes):>14}"
-    yield ""
-    oldest_s = status.oldest_uncommitted_s
-    waiting = "none" if oldest_s is None else f"the oldest came {in_time(oldest_s)} ago"
-    yield f"{'not COMMITTED':18}{waiting}"
+    if status.is_counted:
+        yield from _counted_lines(status)
     room = f"{in_bytes(status.disk_free_bytes)} free, new work is refused below"
     yield f"{'disk':18}{room} {in_bytes(status.disk_reserve_bytes)}"
     for name, provider in status.providers.items():
@@ -58,6 +49,26 @@ def status_lines(status: "Status") -> Iterator[str]:
         yield f"{'set aside':18}{status.set_aside.instances} received records cannot be read back"
     for warning in status.warnings:
         yield f"{'warning':18}{warning}"
+
+
+def _counted_lines(status: "Status") -> Iterator[str]:
+    from fileroom.node.health import STATES, Amount
+
+    yield f"{status.patients} patients, {status.studies} studies, {status.series} series"
+    yield ""
+    yield f"{'state':14}{'instances':>12}{'size':>14}"
+    for state in STATES:
+        amount = status.states.get(state, Amount())
+        if amount.instances or state in {"RECEIVED", "COMMITTED"}:
+            yield f"{state:14}{amount.instances:>12}{in_bytes(amount.size_bytes):>14}"
+    yield ""
+    oldest_s = status.oldest_uncommitted_s
+    waiting = "none" if oldest_s is None else f"the oldest came {in_time(oldest_s)} ago"
+    yield f"{'not COMMITTED':18}{waiting}"
+    open_ = status.commitments
+    if open_.oldest_s is not None:
+        told = f"{open_.waiting} wait for instances, {open_.untold} to be told"
+        yield f"{'commitments':18}{told}; the oldest was asked for {in_time(open_.oldest_s)} ago"
 
 
 def doctor(*, shared: Shared = SHARED) -> ExitCode:

@@ -86,6 +86,12 @@ VERBS = (
         "fileroom peer test pacs",
     ),
     Verb(
+        "echo",
+        "fileroom.cli.peers:try_peer",
+        "Ask a peer for a C-ECHO; the same as `peer test`.",
+        "fileroom echo PACS",
+    ),
+    Verb(
         "peer list",
         "fileroom.cli.peers:list_peers",
         "List the peers, or with --refused the callers that were turned away.",

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from fileroom.cli.exit_codes import NotFoundError
 from fileroom.cli.options import SHARED, Shared
 from fileroom.cli.output import complain, tell
-from fileroom.errors import RefusedError
+from fileroom.errors import IntegrityError, RefusedError
 
 
 def unpack(
@@ -64,10 +64,10 @@ def unpack(
     )
     try:
         count, notes = stand_alone.unpack(pack, stand_alone.key_of(given), output)
+    except stand_alone.Damaged as error:
+        raise IntegrityError(str(error)) from error
     except stand_alone.Refused as error:
         raise RefusedError(str(error)) from error
-    except OSError as error:
-        raise RefusedError(f"{error.strerror}: {error.filename}") from error
     for note in notes:
         complain(note)
     document = {"files": count, "output": str(output), "notes": notes}

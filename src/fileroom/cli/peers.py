@@ -49,16 +49,17 @@ def try_peer(
     timeout: Annotated[float, Parameter(help="Seconds to wait for the answer.")] = 10.0,
     shared: Shared = SHARED,
 ) -> None:
-    """Ask a peer for a C-ECHO."""
-    settings = shared.settings()
-    peer = settings.peers.get(name)
-    if peer is None:
-        known = ", ".join(sorted(settings.peers)) or "none"
-        raise NotFoundError(f"no peer {name!r}; known are: {known}")
+    """Ask a peer, by its name or its AE title, for a C-ECHO."""
     import asyncio
 
-    from fileroom.peer.echo import echo
+    from fileroom.node.peers import peer_named
+    from fileroom.peer.echo import UnknownPeerError, echo
 
+    settings = shared.settings()
+    try:
+        peer = peer_named(settings, name)
+    except UnknownPeerError as error:
+        raise NotFoundError(str(error)) from error
     calling = settings.dimse.ae_title
     asked = echo(peer.host, peer.port, calling=calling, called=peer.ae_title, timeout_s=timeout)
     answered = asyncio.run(asked)
@@ -89,9 +90,13 @@ def list_peers(
 
 
 def _list_refused(settings: Settings, *, as_json: bool) -> ExitCode:
+    from fileroom.cli.client import NodeUnavailableError
     from fileroom.cli.connection import status_of
 
-    callers = status_of(settings).refused_callers
+    status = status_of(settings)
+    if not status.is_counted:
+        raise NodeUnavailableError(f"the node cannot just now: {status.state}")
+    callers = status.refused_callers
     lines = [
         f"{each.ae_title:18}{each.address:24}{each.count:>6} times  {each.reason}"
         for each in callers

@@ -1,8 +1,9 @@
-"""Writes the tables of docs/settings.md, docs/verbs.md and docs/exit-codes.md from the code.
+"""Writes the tables of docs/settings.md, verbs.md, exit-codes.md and others from the code.
 
     python -m fileroom.cli.reference docs
 
-A page keeps its own text; only what stands between its two marks is written again.
+A page keeps its own text; only what stands between its two marks is written again. Files are
+written whole.
 """
 
 import sys
@@ -12,8 +13,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from fileroom.cli import conformance_statement
 from fileroom.cli.exit_codes import ExitCode
 from fileroom.cli.main import VERBS, application
+from fileroom.dicomweb import openapi
 from fileroom.node.config import PREFIX, is_live, meta_of, sections
 from fileroom.node.settings import Section, Settings
 
@@ -42,7 +45,11 @@ PAGES = {
     "settings.md": settings_table,
     "verbs.md": verb_table,
     "exit-codes.md": exit_code_table,
+    "conformance-statement.md": conformance_statement.tables,
 }
+
+
+FILES = {"openapi.json": openapi.encoded}
 
 
 def rewritten(page: str, table: str) -> str:
@@ -55,10 +62,12 @@ def rewritten(page: str, table: str) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write the tables into the pages of `folder`."""
+    """Write the tables into the pages of `folder`, and its files."""
     for name, table in PAGES.items():
         path = folder / name
         path.write_text(rewritten(path.read_text(encoding="utf-8"), table()), encoding="utf-8")
+    for name, encoded in FILES.items():
+        (folder / name).write_bytes(encoded())
 
 
 def _settings_lines() -> Iterator[str]:

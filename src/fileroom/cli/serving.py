@@ -15,8 +15,8 @@ from fileroom.cli.output import complain, tell
 from fileroom.errors import TransientError
 
 if TYPE_CHECKING:
-    from fileroom.node.assemble import Addresses
     from fileroom.node.config import Settings
+    from fileroom.node.serving import Addresses
 
 
 NO_ADDRESS = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES, socket.EAI_NONAME}
@@ -34,7 +34,9 @@ def serve(
 ) -> None:
     """Run the node until SIGTERM or Ctrl-C; what is in flight is finished first.
 
-    A data folder that is not there is made, with its keys. SIGHUP reads the settings again.
+    A data folder that is not there is made, with its keys. Where the passphrase of one that is
+    there is missing or wrong, all work is refused ("keys locked") until it is mended. SIGHUP reads
+    the settings, and a passphrase that is waited for, again.
     """
     from fileroom.cli.beginning import begin, is_initialised
     from fileroom.node import logs
@@ -70,7 +72,8 @@ def quickest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _serve(settings: "Settings", *, as_json: bool) -> None:
-    from fileroom.node.assemble import run
+    from fileroom.node.health import RUNNING
+    from fileroom.node.serving import run
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -85,21 +88,34 @@ async def _serve(settings: "Settings", *, as_json: bool) -> None:
         loop.add_signal_handler(each, stop_once)
 
     is_ready = False
+    state = RUNNING
+
+    def told(new: str) -> None:
+        nonlocal state
+        state = new
+        notify_systemd(f"STATUS={state}")
 
     def ready(addresses: "Addresses") -> None:
         nonlocal is_ready
         is_ready = True
         notify_systemd("READY=1")
-        document = {"http": addresses.http, "dimse": addresses.dimse, "pid": os.getpid()}
+        document = {
+            "http": addresses.http,
+            "dimse": addresses.dimse,
+            "pid": os.getpid(),
+            "state": state,
+        }
         web, dicom = (_printed(*address) for address in (addresses.http, addresses.dimse))
         lines = [
             f"DICOM {settings.dimse.ae_title} at {dicom}, "
             f"DICOMweb at http://{web}{settings.http.prefix}/dicomweb"
         ]
+        if state != RUNNING:
+            lines.append(f"{state}: all work is refused until that is mended")
         tell(document, lines, as_json=as_json)
 
     try:
-        await run(settings, ready=ready, stop=stop)
+        await run(settings, ready=ready, told=told, stop=stop, waits_for_keys=True)
     except OSError as error:
         if is_ready or error.errno not in NO_ADDRESS:
             raise

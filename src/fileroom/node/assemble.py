@@ -1,12 +1,13 @@
 """Assembles a node: the only place that names adapters.
 
-`open_node` gives a node without doors; `run` opens the doors and serves until it is told to stop.
+`open_node` gives a node without doors, in three steps that `serving.run` takes one by one: `hold`
+the data folder, `open_keyring`, `node_in` it.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,30 +19,27 @@ from fileroom.catalog.errors import CatalogMissingError, CatalogUnreadableError
 from fileroom.catalog.sqlite import SqliteCatalog
 from fileroom.clock import SystemClock
 from fileroom.disk import Disk
-from fileroom.errors import RefusedError
 from fileroom.ingest.build import Builder, sweep
 from fileroom.ingest.workshop import ProcessWorkshop, ThreadWorkshop
-from fileroom.keys.keyfile import KeyFile
+from fileroom.keys.keyfile import KeyFile, LazyKeyFile
 from fileroom.keys.keyring import Keyring
+from fileroom.keys.port import KeysLockedError, WrongSecretError
 from fileroom.ledger.log import Ledger
 from fileroom.ledger.note import VerifierKey
 from fileroom.ledger.objects import checkpoint_name
 from fileroom.ledger.segment import SUFFIX
 from fileroom.link.metered import Meter, Metered
-from fileroom.node.config import Settings, read_passphrase
-from fileroom.node.doors import Addresses, Doors
+from fileroom.node.config import ConfigError, Settings, read_passphrase
 from fileroom.node.folder import Folder, Mark, make, read_mark, write_mark
 from fileroom.node.lock import DataLock
 from fileroom.node.node import Node, Parts
-from fileroom.node.reloading import SettingsInForce
 from fileroom.node.settings import ProviderSettings
 from fileroom.node.wiring import wired
 from fileroom.policy import placement
 from fileroom.provider.directory import THREADS, DirectoryProvider
 from fileroom.provider.port import FailureDomain, Provider, UnreachableError
+from fileroom.recovery.rebuild import ask
 from fileroom.spool.landing import Spool
-
-__all__ = ["Addresses", "InitReport", "Node", "initialise", "open_node", "run"]
 
 Reached = Callable[[Provider], Provider]
 RESTORING = ".restoring"  # no site is named so
@@ -74,6 +72,72 @@ def initialise(settings: Settings, *, passphrase: str) -> InitReport:
     return InitReport(recovery_key=recovery_key.hex())
 
 
+@dataclass(frozen=True)
+class Held:
+    """A data folder that is ours until its lock is released."""
+
+    folder: Folder
+    mark: Mark
+    lock: DataLock
+
+
+@contextmanager
+def hold(settings: Settings, *, verb: str) -> Iterator[Held]:
+    """Take the data folder for this process.
+
+    Raises:
+        LockedError: another process works on it.
+        RefusedError: there is none, or it is of a newer format.
+    """
+    folder = Folder(settings.data_directory)
+    mark = read_mark(folder)
+    lock = DataLock(folder.root, verb=verb)
+    try:
+        yield Held(folder, mark, lock)
+    finally:
+        lock.release()
+
+
+def open_keyring(settings: Settings, *, disk: Disk) -> Keyring:
+    """The keyring of the data folder; the key port is asked once. Reads only.
+
+    Raises:
+        KeysLockedError: there is no passphrase just now.
+        WrongSecretError: it does not open the site key.
+        NewerKeyringError, KeyMissingError, DamagedKeyError: so also without a passphrase.
+    """
+
+    def passphrase() -> str:
+        try:
+            found = read_passphrase(settings)
+        except ConfigError as error:
+            raise KeysLockedError(f"keys locked: {error}") from error
+        if found is None:
+            told = "there is no passphrase: no file, credential or file in the data folder"
+            raise KeysLockedError(f"keys locked: {told}")
+        return found
+
+    folder = Folder(settings.data_directory)
+    try:
+        return Keyring.open(folder.keyring, LazyKeyFile(passphrase), disk=disk)
+    except WrongSecretError as error:
+        raise WrongSecretError(f"keys locked: {error}") from error
+
+
+async def ask_providers(
+    held: Held, settings: Settings, *, without: Collection[str] = (), reached: Reached | None = None
+) -> None:
+    """See that each provider in use answers, but for those named in `without`.
+
+    Raises:
+        ProviderAwayError: names those that do not.
+    """
+    with ExitStack() as opened:
+        between = reached or _directly
+        providers = _providers(settings, held.folder, held.mark, Disk(), Meter(), between, opened)
+        await ask(each for name, each in providers.items() if name not in without)
+
+
 @asynccontextmanager
 async def open_node(
     settings: Settings,
@@ -92,21 +156,34 @@ async def open_node(
             by default. A test puts faults there.
 
     Raises:
-        LockedError: another process works on the folder.
-        RefusedError: no data folder, a newer one, no passphrase or a wrong one.
-        IntegrityError: keys or ledger are damaged.
+        as `hold` and `open_keyring`; IntegrityError: keys or ledger are damaged.
     """
-    folder = Folder(settings.data_directory)
-    mark = read_mark(folder)
+    disk = disk or Disk()
+    with hold(settings, verb=verb) as held:
+        keyring = open_keyring(settings, disk=disk)
+        async with node_in(
+            held, settings, keyring, disk=disk, in_process=in_process, reached=reached
+        ) as node:
+            yield node
+
+
+@asynccontextmanager
+async def node_in(
+    held: Held,
+    settings: Settings,
+    keyring: Keyring,
+    *,
+    disk: Disk,
+    in_process: bool,
+    reached: Reached | None = None,
+) -> AsyncIterator[Node]:
+    """The node of a folder that is held and whose keys are open. Arguments as for `open_node`."""
     async with AsyncExitStack() as opened:
-        lock = DataLock(folder.root, verb=verb)
-        opened.callback(lock.release)
         parts = await _open_parts(
             settings,
-            folder,
-            mark,
-            lock,
-            disk or Disk(),
+            held,
+            keyring,
+            disk,
             opened,
             in_process=in_process,
             reached=reached or _directly,
@@ -119,9 +196,8 @@ async def open_node(
 
 async def _open_parts(
     settings: Settings,
-    folder: Folder,
-    mark: Mark,
-    lock: DataLock,
+    held: Held,
+    keyring: Keyring,
     disk: Disk,
     opened: AsyncExitStack,
     *,
@@ -129,8 +205,8 @@ async def _open_parts(
     reached: Reached,
 ) -> Parts:
     """Open the stores one after the other; `opened` closes them in the opposite order."""
+    folder, mark = held.folder, held.mark
     clock, meter = SystemClock(), Meter()
-    keyring = Keyring.open(folder.keyring, _key_port(settings), disk=disk)
     providers = _providers(settings, folder, mark, disk, meter, reached, opened)
     catalog = _open_catalog(folder, keyring, clock, disk)
     opened.callback(catalog.close)
@@ -159,7 +235,6 @@ async def _open_parts(
         node_id=mark.node_id,
         disk=disk,
         clock=clock,
-        lock=lock,
         keyring=keyring,
         catalog=catalog,
         ledger=ledger,
@@ -170,43 +245,6 @@ async def _open_parts(
         sites=_sites(settings),
         workshop=workshop,
     )
-
-
-async def run(
-    settings: Settings,
-    *,
-    ready: Callable[[Addresses], None] | None = None,
-    stop: asyncio.Event | None = None,
-    in_process: bool = False,
-) -> None:
-    """Serve until `stop` is set; then finish what is in flight and return.
-
-    Args:
-        in_process: as for `open_node`.
-
-    Raises:
-        as `open_node`; OSError where an address cannot be had.
-    """
-    stop = stop or asyncio.Event()
-    async with open_node(settings, in_process=in_process, verb="serve") as node:
-        doors = Doors(node)
-        try:
-            addresses = await doors.open()
-            node.start_rounds()
-            SettingsInForce(settings, apply=doors.apply).reload_at_sighup()
-            if ready is not None:
-                ready(addresses)
-            await stop.wait()
-        finally:
-            await doors.close()
-            await node.stop_rounds()
-
-
-def _key_port(settings: Settings) -> KeyFile:
-    passphrase = read_passphrase(settings)
-    if passphrase is None:
-        raise RefusedError("there is no passphrase: no file, credential or file in the data folder")
-    return KeyFile(passphrase)
 
 
 def _open_catalog(
@@ -301,7 +339,7 @@ def _providers(
     disk: Disk,
     meter: Meter,
     reached: Reached,
-    opened: AsyncExitStack,
+    opened: ExitStack | AsyncExitStack,
 ) -> dict[str, Provider]:
     """The providers in use, each metered. One that this data folder has not met yet is made; one
     that it has met and that is gone now is waited for, never made again in its place."""

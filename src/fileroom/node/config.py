@@ -5,11 +5,13 @@ exists, wherever it stands; all such mistakes are told at once.
 """
 
 import difflib
+import errno
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -34,6 +36,7 @@ __all__ = [
     "load",
     "read_passphrase",
     "reload",
+    "site_zone",
 ]
 
 PREFIX = "FILEROOM_"
@@ -165,24 +168,33 @@ def read_passphrase(
     credential, the file `passphrase` in the data folder. None if none of them is there.
 
     Raises:
-        ConfigError: the configured file cannot be read or is empty.
+        ConfigError: the configured file is not there, or one that is cannot be read or is empty.
     """
     variables = os.environ if environment is None else environment
-    if settings.keys.passphrase_file:
-        path = Path(settings.keys.passphrase_file)
-        try:
-            return _first_line(path)
-        except OSError as error:
-            raise ConfigError([f"[keys] passphrase_file: {error.strerror}: {path}"]) from error
+    configured = settings.keys.passphrase_file
+    if configured:
+        text = _first_line(Path(configured))
+        if text is None:
+            told = os.strerror(errno.ENOENT)
+            raise ConfigError([f"[keys] passphrase_file: {told}: {configured}"])
+        return text
     credentials = variables.get("CREDENTIALS_DIRECTORY")
     places = [Path(credentials) / settings.keys.credential] if credentials else []
     places.append(settings.data_directory / PASSPHRASE_NAME)
-    return next((_first_line(each) for each in places if each.is_file()), None)
+    return next((text for each in places if (text := _first_line(each)) is not None), None)
 
 
-def _first_line(path: Path) -> str:
-    with path.open(encoding="utf-8") as lines:
-        text = lines.readline(4096).rstrip("\r\n")
+def _first_line(path: Path) -> str | None:
+    """The passphrase in a file; None if there is no such file."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            text = lines.readline(4096).rstrip("\r\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError([f"the passphrase file: {error.strerror}: {path}"]) from error
+    except UnicodeDecodeError:
+        raise ConfigError([f"the passphrase file {path} is not UTF-8"]) from None
     if not text:
         raise ConfigError([f"the passphrase file {path} is empty"])
     return text
@@ -208,9 +220,27 @@ def _read(source: Source) -> Settings:
     if problems:
         raise ConfigError(problems)
     try:
-        return Settings(**tables, source=source)
+        settings = Settings(**tables, source=source)
     except ValueError as error:
         raise ConfigError([str(error)]) from error
+    site_zone(settings)
+    return settings
+
+
+def site_zone(settings: Settings) -> ZoneInfo | None:
+    """The time zone that `site.timezone` names, from this machine's database; None: none named.
+
+    Raises:
+        ConfigError: there is no such zone.
+    """
+    name = settings.site.timezone
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        told = (
+            f"[site]: timezone must be a zone of the IANA database, such as Europe/Berlin: {name}"
+        )
+        raise ConfigError([told]) from None
 
 
 def _checked(raw: Raw, problems: list[str]) -> Raw:

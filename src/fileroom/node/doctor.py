@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fileroom import __version__
+from fileroom.disk import Disk
 from fileroom.errors import FileroomError
+from fileroom.keys.port import KeysLockedError
+from fileroom.node.assemble import open_keyring
 from fileroom.node.config import PASSPHRASE_NAME, Settings
 from fileroom.node.folder import Folder, read_mark
-from fileroom.node.lock import holder
+from fileroom.node.health import KEYS_LOCKED
+from fileroom.node.lock import Holder, holder
 from fileroom.node.machine import (
     LEVELS,
     Finding,
@@ -43,6 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_versions(),
         *_data_folder(settings),
         *_passphrase(settings),
+        *_keys(settings, running),
         *disk_findings(folder, reserve_bytes=settings.spool.reserve_bytes),
         encryption_finding(folder),
         swap_finding(),
@@ -145,6 +150,28 @@ def _passphrase(settings: Settings) -> Iterator[Finding]:
         yield Finding(check=check, level="warning", text=text)
     else:
         yield Finding(check=check, level="ok", text=f"{path}, apart from the data folder")
+
+
+def _keys(settings: Settings, running: Holder | None) -> Iterator[Finding]:
+    """Whether the site key opens; says nothing of a folder that has no keys yet."""
+    if not Folder(settings.data_directory).keyring.is_dir():
+        return
+    try:
+        open_keyring(settings, disk=Disk())
+    except OSError as error:
+        text = f"the keyring cannot be read: {error.strerror}"
+        yield Finding(check="keys", level="error", text=text)
+    except FileroomError as error:
+        # A credential is its service's alone: without it only the node knows.
+        apart = isinstance(error, KeysLockedError) and not settings.keys.passphrase_file
+        is_locked = running is not None and running.state == KEYS_LOCKED
+        level: Level = "warning" if apart and not is_locked else "error"
+        text = (
+            f"{error}; the service's credential cannot be seen from here" if apart else str(error)
+        )
+        yield Finding(check="keys", level=level, text=text)
+    else:
+        yield Finding(check="keys", level="ok", text="the passphrase opens the site key")
 
 
 def _providers(settings: Settings) -> Iterator[Finding]:

@@ -1,25 +1,34 @@
-"""The doors of a node: DIMSE and HTTP, opened on its addresses and closed in order."""
+"""The doors of a node: DIMSE and HTTP, opened on its addresses and closed in order.
+
+They may stand open before there is a node, while its keys are locked (`waiting.WaitingNode`):
+then they lead to the node as soon as it is there, without being closed in between.
+"""
 
 import asyncio
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fileroom.access.decide import Action, Principal, decide
+from fileroom.access import identity
+from fileroom.access.decide import Principal, decide
+from fileroom.audit import refusals
+from fileroom.clock import Clock
 from fileroom.dicomweb.answers import Answer
 from fileroom.dicomweb.app import DicomWebApp
 from fileroom.dicomweb.listener import Listener
-from fileroom.dicomweb.request import Limits as HttpLimits
+from fileroom.dicomweb.request import Service
+from fileroom.dimse.provision import Provision
+from fileroom.dimse.receiving import Receiver
 from fileroom.dimse.server import DimseServer, Limits, Refusal
 from fileroom.node import health
-from fileroom.node.lock import Holder
-from fileroom.node.node import Node
+from fileroom.node.lock import DataLock, Holder
 from fileroom.node.settings import Settings
 
+HTTP, DIMSE = "http", "dimse"  # channels, as the ledger names them
 DRAIN_S = 20.0
 STATUS_KEPT_S = 0.5  # within this time /healthz and /metrics answer from the same status
 JSON_MEDIA_TYPE = "application/json"
@@ -34,35 +43,75 @@ class Addresses(NamedTuple):
     dimse: tuple[str, int]
 
 
+class Behind(Protocol):
+    """What the doors lead to: a node, or what stands in its place while its keys are locked.
+
+    Attributes:
+        settings: `Doors` are opened by them; what they lead to later has the same.
+        associations: set by the doors, for the status.
+    """
+
+    settings: Settings
+    associations: int
+
+    @property
+    def state(self) -> str:
+        """As in `health.Status`."""
+        ...
+
+    @property
+    def receiver(self) -> Receiver: ...
+
+    @property
+    def service(self) -> Service:
+        """What the web door's handlers work with. Raises TransientError where that is nothing."""
+        ...
+
+    @property
+    def provision(self) -> Provision:
+        """What the DICOM door may read. Raises TransientError where that is nothing."""
+        ...
+
+    async def settled(self) -> None: ...
+
+    def status(self) -> health.Status: ...
+
+    def note_refused(self, refusal: refusals.Refusal) -> None:
+        """Remember who was turned away. Waits for nothing."""
+        ...
+
+    def reconfigured(self, settings: Settings) -> None:
+        """Know that these settings are in force."""
+        ...
+
+
 class Doors:
     """Both listeners of one node."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        settings = node.settings
+    def __init__(self, behind: Behind, *, lock: DataLock, clock: Clock) -> None:
+        self._behind = behind
+        self._lock = lock
+        self._clock = clock
+        settings = self._settings = behind.settings
         self._dimse = DimseServer(
             settings.dimse.host,
             settings.dimse.port,
             ae_titles={settings.dimse.ae_title},
-            receiver=node.receiver,
+            receiver=behind.receiver,
+            provision=lambda: self._behind.provision,
             decide=decide,
-            clock=node.parts.clock,
+            clock=clock,
             limits=dimse_limits(settings),
             on_refused=self._refused,
         )
         self._app = DicomWebApp(
-            node.archive,
-            node.receiver,
-            node.coverage,
+            lambda: self._behind.service,
             decide,
-            partition=settings.site.partition,
             prefix=settings.http.prefix,
             trusted_proxies=settings.http.trusted_proxies,
             host_names=settings.http.host_names,
             cors_origins=settings.http.cors_origins,
             refused=self._refused_request,
-            tasks=node.tasks,
-            limits=http_limits(settings),
             extra={
                 "healthz": self._healthz,
                 "metrics": self._metrics,
@@ -70,12 +119,13 @@ class Doors:
             },
         )
         self._listener: Listener | None = None
+        self._addresses: Addresses | None = None
         self._kept: tuple[float, health.Status] | None = None
 
     async def open(self) -> Addresses:
         """Listen on both addresses. Raises OSError, its filename the address, where one cannot
         be had."""
-        settings = self._node.settings
+        settings = self._behind.settings
         self._listener = Listener(
             self._app,
             host=settings.http.host,
@@ -90,17 +140,31 @@ class Doors:
             http=(settings.http.host, self._listener.port),
             dimse=(settings.dimse.host, self._dimse.port),
         )
-        lock = self._node.parts.lock
-        lock.announce(
+        self._addresses = addresses
+        self.announce()
+        return addresses
+
+    def lead_to(self, behind: Behind) -> None:
+        """Have every request from now on served by `behind`; what is open stays open."""
+        self._behind = behind
+        self._dimse.receiver = behind.receiver
+        behind.reconfigured(self._settings)
+        self._kept = None
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell the verbs of this machine where the open doors are, and the state behind them."""
+        assert self._addresses is not None
+        self._lock.announce(
             Holder(
                 pid=os.getpid(),
                 verb="serve",
-                http=addresses.http,
-                dimse=addresses.dimse,
-                prefix=settings.http.prefix,
+                state=self._behind.state,
+                http=self._addresses.http,
+                dimse=self._addresses.dimse,
+                prefix=self._behind.settings.http.prefix,
             )
         )
-        return addresses
 
     async def close(self) -> None:
         """Take nothing new, finish what is in flight, and close."""
@@ -111,14 +175,20 @@ class Doors:
 
     def apply(self, settings: Settings) -> None:
         """Take over the keys that a running node can change."""
+        self._settings = settings
         self._dimse.limits = dimse_limits(settings)
+        self._behind.reconfigured(settings)
 
     async def _fresh(self, *, kept_s: float = STATUS_KEPT_S) -> health.Status:
-        now_s = self._node.parts.clock.monotonic_s()
-        if self._kept is None or now_s - self._kept[0] > kept_s:
-            self._node.associations = self._dimse.associations
-            self._kept = (now_s, await asyncio.to_thread(self._node.status))
-        return self._kept[1]
+        now_s = self._clock.monotonic_s()
+        if self._kept is not None and now_s - self._kept[0] <= kept_s:
+            return self._kept[1]
+        behind = self._behind
+        behind.associations = self._dimse.associations
+        status = await asyncio.to_thread(behind.status)
+        if behind is self._behind:
+            self._kept = (now_s, status)
+        return status
 
     async def _healthz(self) -> Answer:
         code, body = health.healthz(await self._fresh())
@@ -130,18 +200,17 @@ class Doors:
         return Answer(200, health.METRICS_MEDIA_TYPE, text)
 
     async def _status(self) -> Answer:
-        await self._node.parts.intake.settled()
-        return Answer(200, JSON_MEDIA_TYPE, msgspec.json.encode(await self._fresh(kept_s=0)))
+        await self._behind.settled()
+        told = health.document(await self._fresh(kept_s=0))
+        return Answer(200, JSON_MEDIA_TYPE, msgspec.json.encode(told))
 
-    def _refused_request(self, principal: Principal, action: Action, reason: str) -> None:
-        """Count a web caller who was turned away."""
-        self._node.count_refused(f"{action}: {reason}")
+    def _refused_request(self, principal: Principal, action: str, reason: str) -> None:
+        self._behind.note_refused(refusals.Refusal(principal, action, HTTP, reason))
 
     def _refused(self, refusal: Refusal) -> None:
-        """Remember who was turned away, without holding up the door."""
-        asyncio.get_running_loop().run_in_executor(
-            None, self._node.note_refused, refusal.ae_title, refusal.address, refusal.reason
-        )
+        principal = identity.of_address(refusal.address, ae_title=refusal.ae_title)
+        told = refusals.Refusal(principal, refusal.action, DIMSE, refusal.reason)
+        self._behind.note_refused(told)
 
 
 @contextmanager
@@ -162,12 +231,4 @@ def dimse_limits(settings: Settings) -> Limits:
         pdu_size_bytes_max=settings.dimse.pdu_size_bytes_max,
         artim_s=settings.dimse.artim_s,
         idle_timeout_s=settings.dimse.idle_timeout_s,
-    )
-
-
-def http_limits(settings: Settings) -> HttpLimits:
-    """The web door's limits from the settings."""
-    return HttpLimits(
-        body_bytes_max=settings.http.request_size_bytes_max,
-        idle_s=settings.http.idle_timeout_s,
     )

@@ -12,11 +12,19 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fileroom.catalog import rows
 from fileroom.catalog.lifecycle import PackState
 from fileroom.catalog.rows import Tally, Totals
+from fileroom.link.metered import Meter
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("RECEIVED", *PackState)
+RUNNING, KEYS_LOCKED, STARTING, CLOSED = "running", "keys locked", "starting", "closed"
+UNCOUNTED = frozenset({KEYS_LOCKED, STARTING})  # the catalog is not open
+FROM_CATALOG = (
+    *("states", "patients", "studies", "series", "conflicts", "set_aside", "local"),
+    *("oldest_uncommitted_s", "commitments", "refused_callers", "providers", "tasks"),
+)
 
 
 class Amount(msgspec.Struct, kw_only=True):
@@ -77,11 +85,26 @@ class RefusedCaller(msgspec.Struct, kw_only=True):
     last_at_s: float = 0.0
 
 
+class Commitments(msgspec.Struct, kw_only=True):
+    """Storage commitments that peers asked for and that are open.
+
+    Attributes:
+        waiting: for one of their instances.
+        untold: decided, and the peer is still to be told.
+        oldest_s: age of the oldest of all; None: there is none.
+    """
+
+    waiting: int = 0
+    untold: int = 0
+    oldest_s: float | None = None
+
+
 class Status(msgspec.Struct, kw_only=True):
     """Everything that `fileroom status` shows and /status answers.
 
     Attributes:
-        state: "running"; "keys locked" while the key port cannot be reached; "closed" for a
+        state: "running"; "keys locked" while the key port cannot be reached or does not open the
+            site key; "starting" from then until the catalog agrees with the disk; "closed" for a
             folder that no node serves just now.
         states: instances and bytes per state (`STATES`); a missing one is zero.
         oldest_uncommitted_s: age of the oldest instance that is not COMMITTED; None: there is none.
@@ -93,7 +116,7 @@ class Status(msgspec.Struct, kw_only=True):
     site: str
     version: str
     node_id: str = ""
-    state: str = "running"
+    state: str = RUNNING
     uptime_s: float = 0.0
     states: dict[str, Amount] = {}
     patients: int = 0
@@ -103,6 +126,7 @@ class Status(msgspec.Struct, kw_only=True):
     set_aside: Amount = msgspec.field(default_factory=Amount)
     local: Amount = msgspec.field(default_factory=Amount)
     oldest_uncommitted_s: float | None = None
+    commitments: Commitments = msgspec.field(default_factory=Commitments)
     disk_free_bytes: int = 0
     disk_reserve_bytes: int = 0
     associations: int = 0
@@ -112,6 +136,20 @@ class Status(msgspec.Struct, kw_only=True):
     calls: list[CallTotals] = []
     tasks: list[TaskStatus] = []
     warnings: list[str] = []
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether what only the catalog knows (`FROM_CATALOG`) is known."""
+        return self.state not in UNCOUNTED
+
+
+def document(status: Status) -> dict[str, Any]:
+    """The status as /status answers it. What is not known now is left out, rather than zero."""
+    whole: dict[str, Any] = msgspec.to_builtins(status)
+    if not status.is_counted:
+        for name in FROM_CATALOG:
+            del whole[name]
+    return whole
 
 
 def counted(totals: Totals, *, wall_ns: int) -> dict[str, Any]:
@@ -137,6 +175,34 @@ def counted(totals: Totals, *, wall_ns: int) -> dict[str, Any]:
     }
 
 
+def refused(callers: Iterable[rows.RefusedCaller]) -> list[RefusedCaller]:
+    """Callers that were turned away, as a status shows them."""
+    return [
+        RefusedCaller(
+            ae_title=each.calling_ae_title,
+            address=each.address,
+            reason=each.reason,
+            count=each.count,
+            last_at_s=each.last_at_ns / 1e9,
+        )
+        for each in callers
+    ]
+
+
+def calls(meter: Meter) -> list[CallTotals]:
+    """The meter's counts, whatever the calls were for."""
+    summed: dict[tuple[str, str, str], CallTotals] = {}
+    for key, count in meter.snapshot().items():
+        of = (key.provider, key.kind, key.lane)
+        total = summed.setdefault(
+            of, CallTotals(provider=key.provider, kind=key.kind, lane=key.lane, requests=0)
+        )
+        total.requests += count.requests
+        total.sent_bytes += count.sent_bytes
+        total.received_bytes += count.received_bytes
+    return list(summed.values())
+
+
 def _amount(tally: Tally) -> Amount:
     return Amount(instances=tally.instances, size_bytes=tally.size_bytes)
 
@@ -144,10 +210,10 @@ def _amount(tally: Tally) -> Amount:
 def healthz(status: Status) -> tuple[int, dict[str, Any]]:
     """HTTP status and JSON body for a load balancer or a monitor.
 
-    503 while new work would be refused: keys locked, or the disk below its reserve.
+    503 while new work would be refused: keys locked, starting, or the disk below its reserve.
     """
     reasons = []
-    if status.state != "running":
+    if status.state != RUNNING:
         reasons.append(status.state)
     if status.disk_free_bytes < status.disk_reserve_bytes:
         reasons.append("disk below its reserve")
@@ -169,30 +235,9 @@ class _Families(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._status
-        totals = {state: status.states.get(state, Amount()) for state in STATES}
-        yield _gauge(
-            "fileroom_instances",
-            "Instances by state.",
-            ["state"],
-            [([state], each.instances) for state, each in totals.items()],
-        )
-        yield _gauge(
-            "fileroom_stored_bytes",
-            "Bytes of data sets by state.",
-            ["state"],
-            [([state], each.size_bytes) for state, each in totals.items()],
-        )
+        if status.is_counted:
+            yield from _catalog_values(status)
         yield from _single_values(status)
-        yield _gauge(
-            "fileroom_copies",
-            "Packs at a provider by state of the copy.",
-            ["provider", "state"],
-            [
-                ([name, state], count)
-                for name, provider in status.providers.items()
-                for state, count in provider.copies.items()
-            ],
-        )
         yield _counter(
             "fileroom_refused",
             "Requests and instances refused since the start, by reason.",
@@ -209,6 +254,49 @@ class _Families(Collector):
             )
 
 
+def _catalog_values(status: Status) -> Iterator[Metric]:
+    totals = {state: status.states.get(state, Amount()) for state in STATES}
+    yield _gauge(
+        "fileroom_instances",
+        "Instances by state.",
+        ["state"],
+        [([state], each.instances) for state, each in totals.items()],
+    )
+    yield _gauge(
+        "fileroom_stored_bytes",
+        "Bytes of data sets by state.",
+        ["state"],
+        [([state], each.size_bytes) for state, each in totals.items()],
+    )
+    yield GaugeMetricFamily(
+        "fileroom_oldest_uncommitted_seconds",
+        "Age of the oldest instance that is not COMMITTED; 0 if there is none.",
+        value=status.oldest_uncommitted_s or 0.0,
+    )
+    open_ = status.commitments
+    yield _gauge(
+        "fileroom_commitments",
+        "Storage commitments that wait for instances, or whose peer is still to be told.",
+        ["state"],
+        [(["waiting"], open_.waiting), (["untold"], open_.untold)],
+    )
+    yield GaugeMetricFamily(
+        "fileroom_oldest_commitment_seconds",
+        "Age of the oldest storage commitment that is open; 0 if there is none.",
+        value=open_.oldest_s or 0.0,
+    )
+    yield _gauge(
+        "fileroom_copies",
+        "Packs at a provider by state of the copy.",
+        ["provider", "state"],
+        [
+            ([name, state], count)
+            for name, provider in status.providers.items()
+            for state, count in provider.copies.items()
+        ],
+    )
+
+
 def _single_values(status: Status) -> Iterator[Metric]:
     build = GaugeMetricFamily("fileroom_build", "The running version.", labels=["version"])
     build.add_metric([status.version], 1)
@@ -216,9 +304,9 @@ def _single_values(status: Status) -> Iterator[Metric]:
     for name, text, value in (
         ("fileroom_up_seconds", "Time since the start.", status.uptime_s),
         (
-            "fileroom_oldest_uncommitted_seconds",
-            "Age of the oldest instance that is not COMMITTED; 0 if there is none.",
-            status.oldest_uncommitted_s or 0.0,
+            "fileroom_keys_locked",
+            "1 while the site key is not open and all work is refused.",
+            float(status.state == KEYS_LOCKED),
         ),
         ("fileroom_disk_free_bytes", "Free bytes under the data folder.", status.disk_free_bytes),
         (

@@ -19,10 +19,15 @@ BETWEEN_S = 0.05  # `holder` takes a shared lock for an instant; do not mistake 
 
 
 class Holder(msgspec.Struct, kw_only=True):
-    """Who holds a data folder. Without an `http` address it is a verb, not a node."""
+    """Who holds a data folder. Without an `http` address it is a verb, not a node.
+
+    Attributes:
+        state: of a node, as in `health.Status`.
+    """
 
     pid: int
     verb: str
+    state: str = "running"
     http: tuple[str, int] | None = None
     dimse: tuple[str, int] | None = None
     prefix: str = ""
@@ -62,7 +67,10 @@ class DataLock:
             told = _told(self._descriptor)
             os.close(self._descriptor)
             who = f"process {told.pid} ({told.verb})" if told else "another process"
-            raise LockedError(f"{who} works on this data folder", holder=told)
+            text = f"{who} works on this data folder"
+            if told and told.state != "running":
+                text += f"; its state: {told.state}"
+            raise LockedError(text, holder=told)
         self.announce(Holder(pid=os.getpid(), verb=verb))
 
     def announce(self, holder: Holder) -> None:

@@ -9,11 +9,14 @@ import fileroom
 from fileroom.audit import event
 from fileroom.audit.coverage import Coverage
 from fileroom.audit.publish import Publisher
+from fileroom.audit.refusals import Refusal
 from fileroom.catalog.batch import Intake
-from fileroom.catalog.lifecycle import UNCOMMITTED
+from fileroom.catalog.lifecycle import UNCOMMITTED, CopyState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import Totals
 from fileroom.clock import Clock
+from fileroom.dicomweb.request import Service
+from fileroom.dimse.provision import Provision
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError, UncertainError
 from fileroom.ingest.commit import CommitStage
@@ -24,19 +27,24 @@ from fileroom.ingest.seal import SealStage
 from fileroom.ingest.verify import VerifyStage
 from fileroom.ingest.workshop import Workshop
 from fileroom.keys.keyring import Keyring
+from fileroom.keys.objects import SITE_KEY
 from fileroom.ledger.log import Ledger
 from fileroom.link.metered import Meter
 from fileroom.node import health
+from fileroom.node.commitments import Commitments
+from fileroom.node.configuration import Configuration
 from fileroom.node.folder import Folder
 from fileroom.node.furnish import furnish
-from fileroom.node.lock import DataLock
+from fileroom.node.peers import Peers
 from fileroom.node.rounds import Round, Rounds
 from fileroom.node.settings import Settings
 from fileroom.node.tasks import Tasks, failures, shown
+from fileroom.node.turned_away import TurnedAway
 from fileroom.policy import placement
 from fileroom.provider.port import Call, Lane, Provider
-from fileroom.recovery.rebuild import Rebuilder, Report
+from fileroom.recovery.rebuild import ProviderAwayError, Rebuilder
 from fileroom.recovery.replay import Replay
+from fileroom.recovery.report import Report
 from fileroom.retrieve.archive import Archive
 from fileroom.spool.landing import Spool
 
@@ -50,7 +58,6 @@ REACH_EVERY_S = 10.0
 REACH = Call(Lane.STAT, "reach")
 REACHED_NAME = "README.txt"  # asked for to see that a provider answers; it need not be there
 DRAIN_LOOK_S = 0.05
-FILLED = "filled"  # the catalog holds all that was there when it was made
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +75,6 @@ class Parts:
     node_id: str
     disk: Disk
     clock: Clock
-    lock: DataLock
     keyring: Keyring
     catalog: Catalog
     ledger: Ledger
@@ -81,8 +87,16 @@ class Parts:
 
 
 class Node:
-    """One node. `assemble` sets what is declared here and not in `__init__`."""
+    """One node. `wiring` sets what is declared here and not in `__init__`.
 
+    Attributes:
+        service: what the web door's handlers work with.
+        provision: what the DICOM door may read.
+    """
+
+    state = health.RUNNING
+    service: Service
+    provision: Provision
     receiver: Receiver
     archive: Archive
     coverage: Coverage
@@ -94,19 +108,23 @@ class Node:
     evict: EvictStage
     replay: Replay
     rebuilder: Rebuilder
+    configuration: Configuration
+    commitments: Commitments
+    peers: Peers
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.settings = parts.settings
         self.catalog = parts.catalog
-        self.refused: dict[str, int] = {}
         self.associations = 0
         self._out_of_reach: dict[str, str] = {}  # provider to its error
         self._since_s = parts.clock.monotonic_s()
         self._rounds: Rounds | None = None
         self._published_size = -1
         self.tasks = Tasks(parts.catalog, parts.clock)
-        self._deciding = asyncio.Lock()  # held while what was decided is carried out
+        self._turned_away = TurnedAway(parts.catalog, parts.ledger, parts.clock)
+        self._configurations = [parts.settings]  # that the ledger may have to be told of
+        self.deciding = asyncio.Lock()  # held while what was decided is carried out
         self._furnished = False
         self._shrunk_at = -1
 
@@ -114,7 +132,7 @@ class Node:
         """Make the catalog agree with what is durable, and say in the ledger that we are up.
 
         A catalog that was never filled, since it is new or a rebuild was interrupted, is filled
-        from every provider too.
+        from every provider that answers; `complete` does it with the others.
         """
         for publisher in self.publishers:
             try:
@@ -123,17 +141,13 @@ class Node:
                 log.warning("the ledger was not compared with a provider's: %s", error)
         await self._reach()
         await asyncio.to_thread(self.tasks.interrupted)
-        if self.catalog.setting(FILLED) is None:
+        if self.rebuilder.awaited() is None:
             report = await self.tasks.rebuild(self.rebuilder)
-            self.catalog.set_setting(FILLED, "1")
         else:
             report = await self.rebuilder.reconcile()
         await self._tell(event.Started(node_id=self.parts.node_id, version=fileroom.__version__))
-        for what, count in (("packs", report.adopted), ("spooled", report.spooled)):
-            if count:
-                await self._tell(
-                    event.Recovered(node_id=self.parts.node_id, what=what, count=count)
-                )
+        await self._tell_recovered(report)
+        await self._tell_configurations()
         log.info(
             "node %s begins with %d instances in the spool; packs new to the catalog: %d, "
             "gone from this disk: %d, unreadable: %d",
@@ -145,6 +159,25 @@ class Node:
         )
         return report
 
+    async def complete(self) -> int:
+        """Take up what lies at providers that were away when the catalog was made, once one is
+        back; and return whether there was one.
+
+        Raises:
+            ProviderAwayError: it was away again before all was read.
+        """
+        awaited = await asyncio.to_thread(self.rebuilder.awaited)
+        if not awaited:
+            return 0
+        await self._reach()
+        if not {*awaited} & self.parts.providers.keys() - self._out_of_reach.keys():
+            return 0
+        report = await self.tasks.rebuild(self.rebuilder)
+        await self._tell_recovered(report)
+        if report.awaited == awaited:
+            raise ProviderAwayError(f"the catalog stays incomplete without {', '.join(awaited)}")
+        return 1
+
     async def close(self) -> None:
         """Write what is still to be said; the stores are closed by whoever opened them."""
         try:
@@ -152,6 +185,8 @@ class Node:
         except FileroomError as error:
             log.warning("instances wait in the spool for the next start: %s", error)
         await self.coverage.close()
+        await self._turned_away.flush(ended=True)
+        await self._tell_configurations()
         await self._tell(event.Stopped(node_id=self.parts.node_id, version=fileroom.__version__))
         try:
             await self._publish()
@@ -167,11 +202,13 @@ class Node:
                 Round("verify", self.verify.round, WOKEN_EVERY_S),
                 Round("commit", self.commit.round, WOKEN_EVERY_S),
                 Round("evict", self._evict, EVICT_EVERY_S),
-                Round("publish", self._publish, PUBLISH_EVERY_S),
-                Round("sweep", self._sweep, SWEEP_EVERY_S),
+                Round("publish", self._publish, PUBLISH_EVERY_S, is_woken=False),
+                Round("sweep", self._sweep, SWEEP_EVERY_S, is_woken=False),
                 Round("upkeep", self._upkeep, UPKEEP_EVERY_S),
-                Round("furnish", self._furnish, SWEEP_EVERY_S),
-                Round("reach", self._reach, REACH_EVERY_S),
+                Round("furnish", self._furnish, SWEEP_EVERY_S, is_woken=False),
+                Round("reach", self._reach, REACH_EVERY_S, is_woken=False),
+                Round("complete", self.complete, REACH_EVERY_S, is_woken=False),
+                *self.commitments.rounds,
             ],
             clock=self.parts.clock,
         )
@@ -181,6 +218,7 @@ class Node:
         """End the rounds; what they were at goes on after the next start."""
         if self._rounds is not None:
             await self._rounds.stop()
+            await self.commitments.stop()
             self._rounds = None
 
     async def drain(self, timeout_s: float) -> None:
@@ -203,6 +241,11 @@ class Node:
             if not moved:
                 await self.parts.clock.sleep(DRAIN_LOOK_S)
 
+    async def settled(self) -> None:
+        """Return once the catalog knows of everything that has landed, and who was turned away."""
+        await self.parts.intake.settled()
+        await self._turned_away.record()
+
     def spool_pressure(self) -> float:
         """How much of the room that the spool may take is taken, 0 to 1."""
         used_bytes = sum(each.size_bytes for each in self.parts.spool.segments())
@@ -210,22 +253,24 @@ class Node:
         room_bytes = used_bytes + max(0, free_bytes - self.settings.spool.reserve_bytes)
         return used_bytes / room_bytes if room_bytes else 1.0
 
-    def note_refused(self, ae_title: str, address: str, reason: str) -> None:
-        """Remember a DICOM caller that was turned away."""
-        self.count_refused(reason)
-        self.catalog.record_refused(
-            address=address, calling_ae_title=ae_title, called_ae_title="", reason=reason
-        )
+    def note_refused(self, refusal: Refusal) -> None:
+        """Remember a caller or an instance that was turned away. Waits for nothing."""
+        self._turned_away.note(refusal)
 
-    def count_refused(self, reason: str) -> None:
-        """Count a caller that was turned away."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+    def reconfigured(self, settings: Settings) -> None:
+        """Have the ledger told of settings that a running node has taken over."""
+        self._configurations.append(settings)
+        self.peers.reconfigured(settings)
+        self.commitments.reconfigured(settings)
+        if self._rounds is not None:
+            self._rounds.wake()
 
     def status(self) -> health.Status:
         """Everything that `fileroom status` shows. Reads the catalog: not on the event loop."""
         parts = self.parts
         totals, tasks = self.catalog.totals(), self.tasks.latest()
         counted = health.counted(totals, wall_ns=parts.clock.wall_ns())
+        commitments, owed = self.commitments.status()
         status = health.Status(
             site=self.settings.site.name,
             version=fileroom.__version__,
@@ -234,20 +279,12 @@ class Node:
             disk_free_bytes=parts.disk.free_bytes(parts.folder.root),
             disk_reserve_bytes=self.settings.spool.reserve_bytes,
             associations=self.associations,
-            refused=dict(self.refused),
-            refused_callers=[
-                health.RefusedCaller(
-                    ae_title=each.calling_ae_title,
-                    address=each.address,
-                    reason=each.reason,
-                    count=each.count,
-                    last_at_s=each.last_at_ns / 1e9,
-                )
-                for each in self.catalog.refused_callers(limit=100)
-            ],
-            calls=_calls(parts.meter),
+            refused=dict(self._turned_away.counts),
+            refused_callers=health.refused(self.catalog.refused_callers(limit=100)),
+            calls=health.calls(parts.meter),
             tasks=shown(tasks),
-            warnings=self._warnings(totals) + failures(tasks),
+            commitments=commitments,
+            warnings=self._warnings(totals) + owed + failures(tasks),
             **counted,
         )
         for name in parts.providers:
@@ -262,6 +299,15 @@ class Node:
         warnings += [
             f"provider {name} is out of reach: {error}"
             for name, error in self._out_of_reach.items()
+        ]
+        warnings += [
+            f"catalog incomplete: provider {name} was away"
+            for name in self.rebuilder.awaited() or ()
+        ]
+        warnings += [
+            f"the wrapped site key at provider {each.provider} is not what was put there"
+            for each in self.catalog.key_copies(SITE_KEY)
+            if each.state in (CopyState.SUSPECT, CopyState.LOST)
         ]
         damage = [each for each in self.parts.spool.damage if each.acknowledged]
         if damage:
@@ -286,14 +332,14 @@ class Node:
         return totals.received.instances + waiting
 
     async def _evict(self) -> int:
-        async with self._deciding:
+        async with self.deciding:
             return await self.evict.round()
 
     async def _publish(self) -> int:
         size = self.parts.ledger.size
         if size == self._published_size:
             return 0
-        async with self._deciding:
+        async with self.deciding:
             await asyncio.to_thread(self.replay.follow, self.parts.ledger.size)
         failed: FileroomError | None = None
         for publisher in self.publishers:
@@ -334,22 +380,21 @@ class Node:
         return 0
 
     async def _sweep(self) -> int:
+        await self._tell_configurations()
+        await self._turned_away.flush()
         await self.coverage.sweep()
         return 0
 
+    async def _tell_configurations(self) -> None:
+        while self._configurations:
+            await self.configuration.tell(self._configurations[0])
+            del self._configurations[0]
+
+    async def _tell_recovered(self, report: Report) -> None:
+        for what, count in (("packs", report.adopted), ("spooled", report.spooled)):
+            if count:
+                node_id = self.parts.node_id
+                await self._tell(event.Recovered(node_id=node_id, what=what, count=count))
+
     async def _tell(self, told: event.Event) -> None:
         await self.parts.ledger.append(event.kind(told), event.body(told))
-
-
-def _calls(meter: Meter) -> list[health.CallTotals]:
-    """The meter's counts, whatever the calls were for."""
-    summed: dict[tuple[str, str, str], health.CallTotals] = {}
-    for key, count in meter.snapshot().items():
-        of = (key.provider, key.kind, key.lane)
-        total = summed.setdefault(
-            of, health.CallTotals(provider=key.provider, kind=key.kind, lane=key.lane, requests=0)
-        )
-        total.requests += count.requests
-        total.sent_bytes += count.sent_bytes
-        total.received_bytes += count.received_bytes
-    return list(summed.values())

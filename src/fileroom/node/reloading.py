@@ -40,7 +40,14 @@ class SettingsInForce:
         if not fresh.changed and not fresh.restart:
             log.info("the settings are as they were")
 
-    def reload_at_sighup(self) -> None:
-        """Do so at every SIGHUP from now on; in another thread than the main one, at none."""
+    def reload_at_sighup(self, *, then: Callable[[], None] | None = None) -> None:
+        """Do so, and `then`, at every SIGHUP from now on; in another thread than the main one,
+        at none."""
+
+        def at_sighup() -> None:
+            self.reload()
+            if then is not None:
+                then()
+
         if threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, at_sighup)

@@ -21,12 +21,15 @@ class Round:
     Attributes:
         work: does a bounded piece and returns how much that was; 0: nothing to do now.
         every_s: how long it may sleep when nothing wakes it.
+        is_woken: whether it looks for work as soon as another round did something. What may wait
+            is then done once for much of that, and costs little.
         last_error: of the latest try; empty after one that went well.
     """
 
     name: str
     work: Callable[[], Awaitable[int]]
     every_s: float
+    is_woken: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     last_error: str = ""
 
@@ -74,7 +77,9 @@ class Rounds:
                 continue
             failures = 0
             if did:
-                self.wake()
+                for other in self._rounds:
+                    if other.is_woken:
+                        other.wake.set()
                 await asyncio.sleep(0)
                 continue
             await self._nap(each)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 LIVE = {"live": True}  # a key that a running node takes over at SIGHUP, without a restart
+SECRET = {"secret": True}  # a key whose value stands in no log, document or event
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")  # PS3.5 §6.2: no backslash, no control character
 
@@ -40,6 +41,13 @@ class Site(Section, frozen=True):
     partition: Annotated[str, Meta(description="Partition that received instances belong to.")] = (
         "main"
     )
+    timezone: Annotated[
+        str,
+        Meta(
+            description="Time zone (such as `Europe/Berlin`) of data sets that state none, for "
+            "queries from other zones. Empty: unknown, and they are answered as they are."
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         for key, value in (("name", self.name), ("partition", self.partition)):
@@ -59,7 +67,7 @@ class Data(Section, frozen=True):
 
 
 class Dimse(Section, frozen=True):
-    """The DICOM door (C-ECHO, C-STORE)."""
+    """The DICOM door."""
 
     host: Annotated[str, Meta(description="Address to listen on; `::1` and `::` for IPv6.")] = (
         "127.0.0.1"
@@ -164,6 +172,15 @@ class Keys(Section, frozen=True):
         str,
         Meta(description="Name of the systemd credential (LoadCredential=) with the passphrase."),
     ] = "fileroom-passphrase"
+    retry_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="Time after which a passphrase that was missing or wrong is read again; "
+            "it doubles up to a minute. SIGHUP reads it at once.",
+        ),
+    ] = 5.0
 
 
 class Spool(Section, frozen=True):
@@ -202,6 +219,21 @@ class Placement(Section, frozen=True):
         int,
         Meta(ge=1, le=16, description="Verified copies, each on a provider of its own."),
     ] = 1
+
+
+class Commitment(Section, frozen=True):
+    """Storage commitment (N-ACTION): what a peer is told of the instances that it asks about."""
+
+    grace_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=30 * 86_400,
+            description="Time after a request in which an instance may still come; then it is "
+            "answered as not there (0112).",
+            extra=LIVE,
+        ),
+    ] = 600.0
 
 
 class Cache(Section, frozen=True):
@@ -256,6 +288,13 @@ class PeerSettings(Section, frozen=True):
     ae_title: Annotated[str, Meta(description="Its AE title.")]
     host: Annotated[str, Meta(description="Its address.")]
     port: Annotated[int, Meta(ge=1, le=65535, description="Its DICOM port.")]
+    commit: Annotated[
+        Literal["placement", "local"],
+        Meta(
+            description="What storage commitment tells it as safe: the copies that [placement] "
+            "asks for, or what only this node's disk holds, of which status warns."
+        ),
+    ] = "placement"
 
     def __post_init__(self) -> None:
         _require(
@@ -284,6 +323,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     spool: Spool = Spool()
     seal: Seal = Seal()
     placement: Placement = Placement()
+    commitment: Commitment = Commitment()
     cache: Cache = Cache()
     local: Local = Local()
     log: Log = Log()

@@ -1,5 +1,6 @@
 """Long tasks of a node: their records, and what a status shows of them."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -11,7 +12,8 @@ from fileroom.clock import Clock
 from fileroom.dicomweb.task_note import TaskNote
 from fileroom.errors import FileroomError
 from fileroom.node.health import TaskStatus
-from fileroom.recovery.rebuild import Rebuilder, Report
+from fileroom.recovery.rebuild import Rebuilder
+from fileroom.recovery.report import Report
 
 REBUILD = "rebuild"
 RECORDS_MAX = 16
@@ -44,18 +46,25 @@ class Tasks:
         )
 
     async def rebuild(self, rebuilder: Rebuilder) -> Report:
-        """Rebuild the catalog, and keep the record of it. Raises as `Rebuilder.rebuild`."""
+        """Rebuild the catalog, or go on with it, and keep the record of it. Raises as
+        `Rebuilder.rebuild`."""
         record = TaskRecord(self._catalog, self._clock, id=REBUILD, kind=REBUILD)
+        if await asyncio.to_thread(self._catalog.task, REBUILD) is not None:
+            # It goes on, and says how that ends even where nothing is left to do.
+            await asyncio.to_thread(record.note, 0, 0)
         try:
             report = await rebuilder.rebuild(record.note)
         except FileroomError as error:
-            record.end(TaskState.FAILED, last_error=str(error))
+            await asyncio.to_thread(record.end, TaskState.FAILED, last_error=str(error))
             raise
         if report.unreadable or report.absent:
             failed = f"packs unreadable: {report.unreadable}, not found: {report.absent}"
-            record.end(TaskState.FAILED, last_error=failed)
+            await asyncio.to_thread(record.end, TaskState.FAILED, last_error=failed)
+        elif report.awaited:
+            away = f"providers that were away: {', '.join(report.awaited)}"
+            await asyncio.to_thread(record.end, TaskState.WAITING, last_error=away)
         else:
-            record.end(TaskState.DONE)
+            await asyncio.to_thread(record.end, TaskState.DONE)
         return report
 
     def interrupted(self) -> None:

@@ -1,8 +1,14 @@
 """Gives each room of a node what it may touch, and nothing more."""
 
+from functools import partial
+
 from fileroom.audit.coverage import Coverage
 from fileroom.audit.publish import Publisher
 from fileroom.catalog.lifecycle import CopyState
+from fileroom.dicomweb.request import Limits, Service
+from fileroom.dimse.dispatch import Dispatch
+from fileroom.dimse.provision import Provision
+from fileroom.ingest.at_risk import note_damaged
 from fileroom.ingest.commit import CommitStage
 from fileroom.ingest.duplicates import Sorter
 from fileroom.ingest.evict import EvictStage
@@ -10,15 +16,22 @@ from fileroom.ingest.receive import Receiver
 from fileroom.ingest.replicate import ReplicateStage
 from fileroom.ingest.seal import SealStage, Settings
 from fileroom.ingest.verify import VerifyStage
+from fileroom.node.commitments import Commitments
+from fileroom.node.config import site_zone
+from fileroom.node.configuration import Configuration
 from fileroom.node.node import Node, Parts
+from fileroom.node.peers import Peers
 from fileroom.policy import placement
 from fileroom.recovery.adopt import Adopter
+from fileroom.recovery.awaited import awaited
 from fileroom.recovery.rebuild import Rebuilder
 from fileroom.recovery.replay import Replay
+from fileroom.recovery.respool import Respool
 from fileroom.retrieve.archive import Archive
 from fileroom.retrieve.cache import BlockCache
 from fileroom.retrieve.packed import PackedDataSets
 from fileroom.retrieve.packs import PackSource
+from fileroom.retrieve.transcode import Transcoder
 from fileroom.spool.reader import SpoolReader
 
 BEST_FIRST = (
@@ -40,21 +53,88 @@ def wired(parts: Parts) -> Node:
     ]
     spool = SpoolReader(parts.folder.spool, key=parts.keyring.spool_key)
     packs = _packs(parts)
-    node.archive = Archive(catalog=parts.catalog, intake=parts.intake, packs=packs, spool=spool)
+    node.archive = Archive(
+        catalog=parts.catalog,
+        intake=parts.intake,
+        packs=packs,
+        spool=spool,
+        complete=partial(_complete, parts),
+    )
     node.receiver = Receiver(
         spool=parts.spool,
         intake=parts.intake,
         ledger=parts.ledger,
         clock=parts.clock,
         partition=parts.settings.site.partition,
+        refused=node.note_refused,
     )
-    sorter = Sorter(catalog=parts.catalog, spool=spool, packed=PackedDataSets(parts.catalog, packs))
+    node.peers = Peers(parts.settings)
+    node.service = _service(parts, node)
+    packed = PackedDataSets(parts.catalog, packs, in_use=parts.providers.keys())
+    node.commitments = _commitments(parts, node, packed, spool)
+    node.provision = _provision(parts, node)
+    sorter = Sorter(
+        catalog=parts.catalog,
+        spool=spool,
+        packed=packed,
+        complete=partial(_complete, parts),
+    )
     node.seal = _seal(parts, node, sorter)
     _copying(parts, node)
     node.evict = _evict(parts, packs)
     node.replay = Replay(catalog=parts.catalog, ledger=parts.ledger)
-    node.rebuilder = _rebuilder(parts, node)
+    node.configuration = Configuration(
+        parts.ledger, node.replay, node_id=parts.node_id, key=parts.keyring.ledger_body_key
+    )
+    node.rebuilder = _rebuilder(parts, node, packs)
     return node
+
+
+def _service(parts: Parts, node: Node) -> Service:
+    http = parts.settings.http
+    return Service(
+        archive=node.archive,
+        receiver=node.receiver,
+        coverage=node.coverage,
+        partition=parts.settings.site.partition,
+        limits=Limits(body_bytes_max=http.request_size_bytes_max, idle_s=http.idle_timeout_s),
+        tasks=node.tasks,
+        peers=node.peers,
+    )
+
+
+def _provision(parts: Parts, node: Node) -> Provision:
+    return Provision(
+        archive=node.archive,
+        coverage=node.coverage,
+        commitment=node.commitments.desk,
+        dispatch=Dispatch(
+            transcoder=Transcoder(), destination=node.peers.destination, clock=parts.clock
+        ),
+        partition=parts.settings.site.partition,
+        ae_title=parts.settings.dimse.ae_title,
+        timezone=site_zone(parts.settings),
+    )
+
+
+def _commitments(
+    parts: Parts, node: Node, packed: PackedDataSets, spool: SpoolReader
+) -> Commitments:
+    return Commitments(
+        parts.settings,
+        catalog=parts.catalog,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        packed=packed,
+        spool=spool,
+        settled=parts.intake.settled,
+        complete=partial(_complete, parts),
+        deciding=node.deciding,
+    )
+
+
+def _complete(parts: Parts) -> bool:
+    return awaited(parts.catalog) == []
 
 
 def _packs(parts: Parts) -> PackSource:
@@ -71,6 +151,7 @@ def _packs(parts: Parts) -> PackSource:
         copies=copies,
         providers=parts.providers,
         cache=cache,
+        damaged=partial(note_damaged, catalog=parts.catalog, ledger=parts.ledger),
     )
 
 
@@ -139,16 +220,20 @@ def _evict(parts: Parts, packs: PackSource) -> EvictStage:
     )
 
 
-def _rebuilder(parts: Parts, node: Node) -> Rebuilder:
+def _rebuilder(parts: Parts, node: Node, packs: PackSource) -> Rebuilder:
     return Rebuilder(
         catalog=parts.catalog,
         keyring=parts.keyring,
-        spool=parts.spool,
         packs_directory=parts.folder.packs,
         keyring_directory=parts.folder.keyring,
         providers=parts.providers,
-        adopter=Adopter(catalog=parts.catalog, clock=parts.clock, node_id=parts.node_id),
+        adopter=Adopter(
+            catalog=parts.catalog,
+            clock=parts.clock,
+            node_id=parts.node_id,
+            metadata=packs.metadata,
+        ),
         replay=node.replay,
+        respool=Respool(catalog=parts.catalog, spool=parts.spool, node_id=parts.node_id),
         disk=parts.disk,
-        node_id=parts.node_id,
     )

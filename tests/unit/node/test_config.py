@@ -83,6 +83,8 @@ def test_all_mistakes_are_told_at_once(file):
         ("[dimse]\nae_title = 'a\\\\b'\n", "[dimse]: ae_title must be 1 to 16 printable"),
         ("[dimse]\nae_title = '12345678901234567'\n", "[dimse]: ae_title must be 1 to 16"),
         ("[site]\nname = 'North Wing'\n", "[site]: name must be 1 to 63 of a-z"),
+        ("[site]\ntimezone = 'Mars/Olympus'\n", "[site]: timezone must be a zone of the IANA"),
+        ("[site]\ntimezone = '../../etc/passwd'\n", "[site]: timezone must be a zone of the IANA"),
         ("[http]\nprefix = 'images/'\n", "[http]: prefix must be empty or a path"),
         ("[http]\ntrusted_proxies = ['10.0.0.0/33']\n", "[http]: trusted_proxies: "),
         ("[http]\ncors_origins = ['viewer']\n", "[http]: cors_origins must hold scheme and host"),
@@ -217,6 +219,20 @@ def test_a_configured_passphrase_file_that_is_missing_or_empty_is_told(tmp_path)
     (tmp_path / "p").touch()
     with pytest.raises(ConfigError, match="is empty"):
         read_passphrase(settings)
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_passphrase_that_is_there_and_cannot_be_read_is_told(tmp_path, configured):
+    flags = {"keys.passphrase_file": str(tmp_path / "passphrase")} if configured else {}
+    settings = load(environment={}, overrides={"data.directory": str(tmp_path), **flags})
+    path = tmp_path / "passphrase"
+    path.write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        read_passphrase(settings, environment={})
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigError, match="Is a directory"):
+        read_passphrase(settings, environment={})
 
 
 def test_every_key_has_a_sentence_and_its_unit_stands_last():

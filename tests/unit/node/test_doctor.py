@@ -8,7 +8,10 @@ import pytest
 from fileroom.node import machine
 from fileroom.node.config import load
 from fileroom.node.doctor import examine, is_loopback, worst
+from fileroom.node.health import KEYS_LOCKED
+from fileroom.node.lock import DataLock, Holder
 from fileroom.node.machine import Finding, port_finding
+from nodes import made
 
 
 @pytest.fixture
@@ -71,6 +74,37 @@ def test_a_passphrase_in_the_data_folder_or_open_to_others_is_told(settings, tmp
     apart.chmod(0o600)
     levels = [e.level for e in found(settings(keys__passphrase_file=str(apart)), "passphrase")]
     assert levels == ["ok"]
+
+
+def test_whether_the_site_key_opens_is_told_where_there_are_keys(settings, tmp_path):
+    assert found(settings(), "keys") == []
+    data = made(tmp_path / "data").data_directory
+    assert [each.level for each in found(settings(), "keys")] == ["ok"]
+    secret = (data / "passphrase").rename(tmp_path / "secret")
+    apart = settings(keys__passphrase_file=str(secret))
+    assert [each.level for each in found(apart, "keys")] == ["ok"]
+    secret.write_text("another\n")
+    (finding,) = found(apart, "keys")
+    assert (finding.level, finding.text[:12]) == ("error", "keys locked:")
+    secret.unlink()
+    (finding,) = found(apart, "keys")
+    assert (finding.level, finding.text[:12]) == ("error", "keys locked:")
+
+
+def test_a_passphrase_that_only_the_service_can_see_is_no_error_unless_its_node_is_locked(
+    settings, tmp_path
+):
+    data = made(tmp_path / "data").data_directory
+    (data / "passphrase").unlink()
+    held = DataLock(data, verb="serve")
+    held.announce(Holder(pid=1, verb="serve"))
+    (finding,) = found(settings(), "keys")
+    assert finding.level == "warning"
+    assert "credential" in finding.text
+    held.announce(Holder(pid=1, verb="serve", state=KEYS_LOCKED))
+    (finding,) = found(settings(), "keys")
+    assert (finding.level, finding.text[:12]) == ("error", "keys locked:")
+    held.release()
 
 
 def test_a_configured_passphrase_file_that_is_not_there_is_an_error(settings, tmp_path):

@@ -7,6 +7,7 @@ from fileroom.catalog.rows import Tally, Totals
 from fileroom.node.health import (
     Amount,
     CallTotals,
+    Commitments,
     ProviderStatus,
     Status,
     counted,
@@ -33,6 +34,7 @@ def test_the_metrics_are_what_prometheus_reads():
         version="1.2",
         states={"COMMITTED": Amount(instances=7, size_bytes=900)},
         oldest_uncommitted_s=3.5,
+        commitments=Commitments(waiting=3, untold=2, oldest_s=86_400.0),
         disk_free_bytes=10**12,
         refused={"out of room": 2},
         providers={"copies": ProviderStatus(copies={"VERIFIED": 4})},
@@ -48,6 +50,9 @@ def test_the_metrics_are_what_prometheus_reads():
     assert samples["fileroom_instances", "SEALED"] == 0
     assert samples["fileroom_stored_bytes", "COMMITTED"] == 900
     assert samples["fileroom_oldest_uncommitted_seconds",] == 3.5
+    assert samples["fileroom_commitments", "waiting"] == 3
+    assert samples["fileroom_commitments", "untold"] == 2
+    assert samples["fileroom_oldest_commitment_seconds",] == 86_400
     assert samples["fileroom_disk_free_bytes",] == 10**12
     assert samples["fileroom_refused_total", "out of room"] == 2
     assert samples["fileroom_copies", "VERIFIED", "copies"] == 4

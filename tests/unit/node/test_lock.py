@@ -29,6 +29,14 @@ def test_the_second_process_is_refused_and_told_who_was_first(tmp_path):
     DataLock(tmp_path, verb="import").release()
 
 
+def test_a_node_that_is_not_running_yet_says_what_it_waits_for(tmp_path):
+    first = DataLock(tmp_path, verb="serve")
+    first.announce(Holder(pid=1, verb="serve", state="keys locked", http=("::1", 8642)))
+    with pytest.raises(LockedError, match="keys locked"):
+        DataLock(tmp_path, verb="rebuild")
+    first.release()
+
+
 def test_the_holder_says_where_it_listens(tmp_path):
     held = DataLock(tmp_path, verb="serve")
     told = Holder(pid=1, verb="serve", http=("::1", 8642), dimse=("::1", 104), prefix="/x")

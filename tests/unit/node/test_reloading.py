@@ -66,6 +66,19 @@ async def test_the_signal_reloads(file):
     assert applied[0].dimse.associations_max == 4
 
 
+async def test_what_else_the_signal_does_is_done_also_where_the_settings_are_wrong(file):
+    applied, done = [], []
+    in_force(file, applied).reload_at_sighup(then=lambda: done.append("asked"))
+    file.write_text("[dimse]\nassociation_max = 8\n")
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        while not done:
+            await asyncio.sleep(0)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+    assert (applied, done) == ([], ["asked"])
+
+
 async def test_a_node_in_another_thread_leaves_the_signal_alone(file):
     before = signal.getsignal(signal.SIGHUP)
     await asyncio.to_thread(in_force(file, []).reload_at_sighup)

@@ -9,7 +9,7 @@ from fileroom.clock import ManualClock
 from fileroom.dicomweb.task_note import TaskNote
 from fileroom.errors import TransientError
 from fileroom.node.tasks import RECORDS_MAX, Tasks, failures, shown
-from fileroom.recovery.rebuild import Report
+from fileroom.recovery.report import Report
 
 ID = "0123456789abcdef"
 
@@ -23,6 +23,11 @@ class FakeRebuilder:
         progress(1, 2)
         if self._error:
             raise self._error
+        return self._report
+
+
+class IdleRebuilder(FakeRebuilder):
+    async def rebuild(self, progress):
         return self._report
 
 
@@ -72,6 +77,21 @@ async def test_a_rebuild_that_cannot_reach_a_provider_says_so_in_its_record(task
         await tasks.rebuild(FakeRebuilder(error=TransientError("no connection")))
     (line,) = shown(tasks.latest())
     assert (line.state, line.last_error) == ("FAILED", "no connection")
+
+
+async def test_a_rebuild_without_a_provider_waits_and_is_done_once_nothing_is_left_there(tasks):
+    await tasks.rebuild(FakeRebuilder(Report(awaited=["a", "b"])))
+    (line,) = shown(tasks.latest())
+    assert (line.state, line.last_error) == ("WAITING", "providers that were away: a, b")
+    assert failures(tasks.latest()) == []
+    await tasks.rebuild(IdleRebuilder())
+    (line,) = shown(tasks.latest())
+    assert (line.state, line.last_error) == ("DONE", "")
+
+
+async def test_a_rebuild_that_had_nothing_to_do_leaves_no_record(tasks):
+    await tasks.rebuild(IdleRebuilder())
+    assert tasks.latest() == []
 
 
 def test_what_ran_when_the_node_ended_waits(tasks, catalog, clock):
