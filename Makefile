@@ -29,7 +29,7 @@ format: environment-dev ## Put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: environment-dev ## Write the tables of settings, verbs and exit codes again
+docs: environment-dev ## Write again what the pages have from the code: tables and docs/openapi.json
 	$(BIN)/python -m fileroom.cli.reference docs
 
 bench: environment-dev peers ## Measure the archive and its peers in turn; prints ratios

@@ -19,7 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+BYTECODE = Path(__file__).parent / "out" / "bytecode"
+# Python's modules compiled, as they are where a program is installed, whatever starts the bench.
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from fileroom.cli.exit_codes import ExitCode
 from fileroom.cli.main import VERBS, main
-from fileroom.cli.reference import PAGES, rewritten
+from fileroom.cli.reference import FILES, PAGES, rewritten
 from fileroom.node.config import sections
 from fileroom.node.settings import Settings
 
@@ -22,6 +22,19 @@ PAGES_OF_TEXT = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def test_the_tables_of_a_page_are_those_of_the_code(name):
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert page == rewritten(page, PAGES[name]()), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_made_from_the_code_is_that_of_the_code(name):
+    assert (ROOT / "docs" / name).read_bytes() == FILES[name](), "run `make docs`"
+
+
+def test_every_test_that_a_page_names_is_there():
+    tests = "".join(each.read_text(encoding="utf-8") for each in (ROOT / "tests").rglob("*.py"))
+    for page in PAGES_OF_TEXT:
+        named = re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+        missing = [name for name in named if f"def {name}(" not in tests]
+        assert missing == [], page.name
 
 
 def test_every_setting_stands_in_its_page_with_its_variable():

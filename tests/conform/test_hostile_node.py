@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -25,14 +26,14 @@ from fileroom.dicom.part10 import Part10Splitter
 from fileroom.disk import Disk
 from fileroom.keys.keyfile import KeyFile
 from fileroom.keys.keyring import Keyring
-from fileroom.node import assemble
+from fileroom.node import serving
 from fileroom.node.doors import Doors
 from fileroom.node.node import Node
 from fileroom.pack.format import HEADER_SIZE_BYTES
 from fileroom.pack.reader import PackReader
 from fileroom.peer.association import BrokenOffError, BusyError, associate
 from fileroom.wire import message
-from fileroom.wire.negotiation import VERIFICATION
+from fileroom.wire.sop_class import VERIFICATION
 from hostile import ATTACKS, BAD_UIDS, IMPLICIT_LITTLE, STUDY, Hostile, element
 from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, part10, uids
 from nodes import PASSPHRASE, NodeProcess, Reached, made, running
@@ -163,15 +164,15 @@ def world(tmp_path_factory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
 
         class SeenDoors(Doors):
-            def __init__(self, node: Node) -> None:
-                super().__init__(node)
+            def __init__(self, node: Node, **facts: Any) -> None:
+                super().__init__(node, **facts)
                 found.append(self)
 
-        patch.setattr(assemble, "Doors", SeenDoors)
+        patch.setattr(serving, "Doors", SeenDoors)
         folder = tmp_path_factory.mktemp("hostile")
         waiting = {"seal__quiet_s": "3600", "seal__target_size_bytes": GIB}
         with running(folder / "data", in_process=True, **waiting) as reached:
-            yield World(reached, found[0]._node, found[0])
+            yield World(reached, found[0]._behind, found[0])
 
 
 def by_name(each: Hostile | CorpusFile) -> str:

@@ -360,3 +360,46 @@ def test_orthanc_fetches_a_study_over_dicomweb_and_sends_one_back(node, orthanc)
     orthanc.json("POST", "/dicom-web/servers/node/stow", sent)
     node.wait_committed(2)
     assert_same_elements(node, "examples_palette.dcm")
+
+
+def test_orthanc_searches_a_node_and_reads_its_metadata_over_dicomweb(node, orthanc):
+    if not PLUGIN.exists():
+        program("libOrthancDicomWeb.so", package="orthanc-dicomweb")
+    names = ("CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "reportsi.dcm")
+    headers = {"Content-Type": "application/dicom"}
+    files = [dcmread(shipped(name)) for name in names]
+    for name in names:
+        file = shipped(name).read_bytes()
+        assert node.request("POST", "/dicomweb/studies", headers, file)[0] == 200
+
+    def search(path: str, **arguments: str) -> list[Any]:
+        asked = {"Uri": path, "Arguments": arguments}
+        return list(orthanc.json("POST", "/dicom-web/servers/node/qido", asked))
+
+    found = {each["0020000D"]["Value"] for each in search("/studies")}
+    assert found == {str(each.StudyInstanceUID) for each in files}
+    ct = files[0]
+    (study,) = search("/studies", PatientID=str(ct.PatientID), includefield="StudyDescription")
+    assert study["00100010"]["Value"] == str(ct.PatientName)
+    assert study["00081030"]["Value"] == ct.StudyDescription
+    (series,) = search(f"/studies/{ct.StudyInstanceUID}/series", Modality="CT")
+    assert series["0020000E"]["Value"] == ct.SeriesInstanceUID
+    (instance,) = search(f"/studies/{ct.StudyInstanceUID}/instances", limit="5")
+    assert instance["00080018"]["Value"] == ct.SOPInstanceUID
+    (name,) = search("/studies", PatientName="compressed", fuzzymatching="true")[:1]
+    assert name["0020000D"]["Value"] in found
+
+    for accept in ("application/dicom+json", 'multipart/related; type="application/dicom+xml"'):
+        asked = {
+            "Uri": f"/studies/{ct.StudyInstanceUID}/metadata",
+            "HttpHeaders": {"Accept": accept},
+        }
+        read = orthanc.ask("POST", "/dicom-web/servers/node/get", json.dumps(asked).encode())
+        assert str(ct.SOPInstanceUID).encode() in read
+
+    everything = {"Resources": [{"Study": str(each.StudyInstanceUID)} for each in files]}
+    orthanc.json("POST", "/dicom-web/servers/node/retrieve", everything | {"Synchronous": True})
+    stored = orthanc.json("GET", "/instances?expand")
+    assert {each["MainDicomTags"]["SOPInstanceUID"] for each in stored} == {
+        str(each.SOPInstanceUID) for each in files
+    }

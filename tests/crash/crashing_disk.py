@@ -9,10 +9,13 @@ It is stricter than any real file system: a new file's name is lost without a sy
 even when its bytes were synced, and steps on different names survive independently.
 """
 
+import logging
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import product
@@ -137,6 +140,12 @@ class CrashingDisk(Disk):
             self._names[path] = self._open[descriptor] = File()
             return descriptor
 
+    def create_unnamed(self, directory: Path) -> int:
+        with self._step("create_unnamed", directory):
+            descriptor = super().create_unnamed(directory)
+            self._open[descriptor] = File()
+            return descriptor
+
     def open(self, path: Path) -> int:
         with self._lock:
             self._refuse_after_crash()
@@ -212,6 +221,12 @@ class CrashingDisk(Disk):
         self.steps = []
         self._open.clear()
         self.__dict__.pop("_durable_directories", None)  # a new process has to look again
+
+    def let_go(self) -> None:
+        """Close what is still open once nothing runs any more, as the end of a process does."""
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[0])
 
     def survivals(self) -> Iterator[Survival]:
         """The ways in which it can turn out now, without those that come to the same."""
@@ -301,6 +316,23 @@ class Step:
     def _crash(self) -> None:
         self._disk.crashed = True
         raise Crash(f"{self._disk.when} step {self._disk.crash_at}: {self._name}")
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Let threads and tasks end by a crash without anybody noting it down for later.
+
+    Pytest and the log would keep each exception until the test is over, and with it the frames,
+    their whole node, its catalog's caches and its spool's buffers.
+    """
+    log = logging.getLogger("asyncio")
+    kept = threading.excepthook, sys.unraisablehook, log.disabled
+    threading.excepthook = sys.unraisablehook = lambda _: None
+    log.disabled = True
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook, log.disabled = kept
 
 
 def crash_points(last: int) -> Iterator[tuple[int, When]]:

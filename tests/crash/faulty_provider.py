@@ -38,10 +38,11 @@ FAULTS = {
 
 
 class Made(NamedTuple):
-    """A call as it was made."""
+    """A call as it was made; `folder` is the object's, without what differs from day to day."""
 
     method: str
     purpose: str
+    folder: str
 
 
 class FaultyProvider:
@@ -75,7 +76,7 @@ class FaultyProvider:
     async def put_if_absent(
         self, name: str, source: Path | bytes, *, sha256: bytes, call: Call
     ) -> Put:
-        fault = self._take("put_if_absent", call)
+        fault = self._take("put_if_absent", name, call)
         if fault is Fault.LOST_BEFORE:
             self._lose(name)
         put = await self._provider.put_if_absent(name, source, sha256=sha256, call=call)
@@ -85,7 +86,7 @@ class FaultyProvider:
         return put
 
     async def get(self, name: str, start: int, end: int, *, call: Call) -> bytes:
-        fault = self._take("get", call)
+        fault = self._take("get", name, call)
         if fault is Fault.MISSING:
             raise NotThereError("there is no such object")
         data = await self._provider.get(name, start, end, call=call)
@@ -94,11 +95,11 @@ class FaultyProvider:
         return data
 
     async def stat(self, name: str, *, call: Call) -> ObjectStat | None:
-        fault = self._take("stat", call)
+        fault = self._take("stat", name, call)
         return None if fault is Fault.MISSING else await self._provider.stat(name, call=call)
 
     async def list(self, prefix: str, *, call: Call, after: str = "") -> AsyncIterator[ObjectStat]:
-        if self._take("list", call) is Fault.MISSING:
+        if self._take("list", prefix, call) is Fault.MISSING:
             return
         async for each in self._provider.list(prefix, call=call, after=after):
             yield each
@@ -107,7 +108,7 @@ class FaultyProvider:
         raise AssertionError("a node deletes nothing at a provider")
 
     async def replace(self, name: str, data: bytes, *, call: Call) -> None:
-        fault = self._take("replace", call)
+        fault = self._take("replace", name, call)
         if fault is Fault.LOST_BEFORE:
             raise UncertainError("the answer was lost")
         await self._provider.replace(name, data, call=call)
@@ -115,7 +116,7 @@ class FaultyProvider:
             raise UncertainError("the answer was lost")
 
     async def digest(self, name: str, *, call: Call) -> Digest:
-        fault = self._take("digest", call)
+        fault = self._take("digest", name, call)
         if fault is Fault.MISSING:
             raise NotThereError("there is no such object")
         found = await self._provider.digest(name, call=call)
@@ -124,10 +125,11 @@ class FaultyProvider:
         self.unproved.discard(name)
         return found
 
-    def _take(self, method: str, call: Call) -> Fault | None:
+    def _take(self, method: str, name: str, call: Call) -> Fault | None:
         """Count a call; the fault that meets it, unless it is told by raising."""
         chosen = len(self.calls) == self._chosen
-        self.calls.append(Made(method, call.purpose))
+        folder = "keyring/site" if name.startswith("keyring/site/") else name.partition("/")[0]
+        self.calls.append(Made(method, call.purpose, folder))
         if not chosen:
             return None
         assert self.fault in FAULTS[method], f"{self.fault} at {method}"

@@ -1,9 +1,10 @@
 """A whole node, stopped before and after every durable step, in the ways that can turn out.
 
 One day of a node: instances arrive, are sealed, replicated, verified, committed, read, and
-evicted; a duplicate and a conflict come; the ledger is published. Whatever step is the last one,
-the next start serves every instance that was acknowledged, bit for bit, and brings it on to
-COMMITTED; with the catalog as it was, and with none.
+evicted; a duplicate and a conflict come; the sender asks for storage commitment; the ledger is
+published. Whatever step is the last one, the next start serves every instance that was
+acknowledged, bit for bit, and brings it on to COMMITTED, and tells the sender of every commitment
+that it was promised; with the catalog as it was, and with none.
 """
 
 import asyncio
@@ -12,21 +13,35 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from unittest.mock import patch
 
+import msgspec
 import pytest
 
-from crash.crashing_disk import KILLED, Crash, CrashingDisk, Names, Survival, Unsynced, When
+from crash.crashing_disk import (
+    KILLED,
+    Crash,
+    CrashingDisk,
+    Names,
+    Survival,
+    Unsynced,
+    When,
+    unreported,
+)
+from fileroom.catalog.lifecycle import CopyState, PackState
+from fileroom.dicom.commitment import Reference, Request, Result
+from fileroom.dicom.uid import digest
 from fileroom.disk import Disk
+from fileroom.errors import TransientError
 from fileroom.keys.keyfile import KeyFile
+from fileroom.keys.objects import SITE_KEY
 from fileroom.node.assemble import open_node
-from fileroom.node.config import Settings
-from fileroom.node.folder import make
+from fileroom.node.config import PeerSettings, Settings
+from fileroom.node.folder import Folder, make, read_mark
 from fileroom.node.node import Node
 from fileroom.spool.record import Origin
 from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, uids
 from nodes import PASSPHRASE, settings_of
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 Key = tuple[int, int, int]
 ORIGIN = Origin("dimse", "SENDER", "127.0.0.1", "c0ffee")
@@ -40,9 +55,16 @@ Catalog = Literal["copy", "leave out"]
 
 @dataclass
 class Outcome:
-    """What the senders were told."""
+    """What the senders were told.
+
+    Attributes:
+        promised: Transaction UIDs of the commitments whose requests were taken.
+        told: those of which the sender was told.
+    """
 
     acknowledged: dict[Key, bytes] = field(default_factory=dict)
+    promised: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
 
 
 async def store(
@@ -63,12 +85,44 @@ async def store(
     await conversation.close()
 
 
+async def promise(node: Node, outcome: Outcome, transaction_uid: str, keys: list[Key]) -> None:
+    references = (Reference(CT_IMAGE_STORAGE, uids(*key)[2]) for key in keys)
+    request = Request(transaction_uid, tuple(sorted(references)))
+    await node.commitments.promise.ask(request, ae_title="SENDER", address="127.0.0.1")
+    outcome.promised.add(transaction_uid)
+
+
+async def tell(node: Node, outcome: Outcome) -> None:
+    """One round of what decides on commitments and tells of them."""
+
+    async def heard(host: str, port: int, result: Result, *, calling: str, called: str) -> int:
+        assert called == "SENDER"
+        digests = [digest(each.sop_instance_uid) for each in result.references]
+        for held in node.catalog.whereabouts(digests).values():
+            assert set(held.packed.values()) == {PackState.COMMITTED}
+            assert not held.spooled
+        assert set(result.reasons) == {None}
+        outcome.told.add(result.transaction_uid)
+        return 0
+
+    sender = PeerSettings(ae_title="SENDER", host="127.0.0.1", port=104)
+    known = msgspec.structs.replace(node.settings, peers={"sender": sender})
+    node.commitments.reconfigured(known)
+    with patch("fileroom.peer.commitment.tell", heard):
+        for each in node.commitments.rounds:
+            await each.work()
+        await asyncio.gather(*node.commitments.report._busy.values())
+
+
 async def a_day(settings: Settings, disk: Disk, outcome: Outcome) -> None:
     async with open_node(settings, disk=disk, in_process=True) as node:
         await store(node, outcome, FIRST, size_bytes=256)
+        await promise(node, outcome, "1.7.1", FIRST)
         await node.drain(STOPPED_S)
+        await tell(node, outcome)
         await store(node, outcome, [FIRST[0], *SECOND], size_bytes=256)
         await store(node, outcome, [FIRST[1]], size_bytes=512)  # other bytes under a known UID
+        await promise(node, outcome, "1.7.2", FIRST + SECOND)
         await read(node, FIRST[0])
         await node.drain(STOPPED_S)
         await node.evict.round()
@@ -100,12 +154,13 @@ def stopped_day(folder: Path, template: Path, *, crash_at: int | None, when: Whe
         folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
     )
     disk, outcome = _disk(folder, crash_at, when), Outcome()
-    try:
-        asyncio.run(asyncio.wait_for(a_day(settings, disk, outcome), STOPPED_S))
-    except BaseException as error:
-        if not disk.crashed:
-            raise
-        del error
+    with unreported():
+        try:
+            asyncio.run(asyncio.wait_for(a_day(settings, disk, outcome), STOPPED_S))
+        except BaseException:
+            if not disk.crashed:
+                raise
+        disk.let_go()
     return disk, outcome
 
 
@@ -118,22 +173,58 @@ async def next_start(folder: Path, outcome: Outcome) -> None:
         folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
     )
     async with open_node(settings, in_process=True) as node:
+        await node.complete()
         for key, data in outcome.acknowledged.items():
             assert (await read(node, key)).endswith(data), f"{key} after the start"
         await node.drain(STOPPED_S)
+        await tell(node, outcome)
+        assert outcome.told >= outcome.promised
+        assert node.catalog.commitment_totals().oldest_ns is None
+        states = {each.state for each in node.catalog.key_copies(SITE_KEY)}
+        assert states <= {CopyState.VERIFIED}, "what is COMMITTED can be opened there"
+        assert states or not node.catalog.packs(limit=1)
         await node.evict.round()
         for key, data in outcome.acknowledged.items():
             assert (await read(node, key)).endswith(data), f"{key} after COMMITTED"
 
 
+async def start_without_the_provider(folder: Path, outcome: Outcome) -> None:
+    """Let the next start find no provider, and let it receive: what may be there, and a new one."""
+    settings = settings_of(
+        folder, local__packs_size_bytes="0", spool__segment_size_bytes=str(1 << 20)
+    )
+    (folder / "bucket").rename(folder / "away")
+    async with open_node(settings, in_process=True) as node:
+        await store(node, outcome, [FIRST[0], SECOND[0], (3, 1, 1)], size_bytes=256)
+        await node.parts.intake.settled()
+        with contextlib.suppress(TransientError):
+            await node.seal.round(everything=True)
+    (folder / "away").rename(folder / "bucket")
+
+
+def starts_without_the_provider(folder: Path) -> bool:
+    """One that was never met would be made in its place, and one may have the ledger that is not
+    here."""
+    return bool(read_mark(Folder(folder)).providers) and any((folder / "ledger").rglob("*.seg"))
+
+
 def check(
-    scratch: Path, disk: CrashingDisk, outcome: Outcome, survival: Survival, catalog: Catalog
+    scratch: Path,
+    disk: CrashingDisk,
+    outcome: Outcome,
+    survival: Survival,
+    catalog: Catalog,
+    *,
+    away: bool = False,
 ) -> None:
     target = scratch / "after"
     shutil.rmtree(target, ignore_errors=True)
     disk.materialise(target, survival, untracked=catalog)
     (target / "passphrase").write_text(PASSPHRASE + "\n")
-    asyncio.run(next_start(target, outcome))
+    told = Outcome(dict(outcome.acknowledged))
+    if away and starts_without_the_provider(target):
+        asyncio.run(start_without_the_provider(target, told))
+    asyncio.run(next_start(target, told))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +244,7 @@ def step_count(template: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 def explore(
     scratch: Path, template: Path, step_count: int, survivals: list[tuple[Survival, Catalog]], *,
-    every: int = 1,
+    every: int = 1, away: bool = False,
 ) -> int:  # fmt: skip
     explored = 0
     for step in range(0, step_count, every):
@@ -164,7 +255,7 @@ def explore(
             for survival, catalog in survivals:
                 with failing_with(f"crash {when} step {step} ({disk.steps[-1]}), {survival}, "
                                   f"catalog: {catalog}"):  # fmt: skip
-                    check(scratch, disk, outcome, survival, catalog)
+                    check(scratch, disk, outcome, survival, catalog, away=away)
                 explored += 1
     return explored
 
@@ -181,6 +272,16 @@ def test_a_killed_node_loses_nothing_that_it_acknowledged(tmp_path, template, st
     explored = explore(tmp_path, template, step_count, [(KILLED, "copy")])
     with capsys.disabled():
         print(f" [{explored} crash points of {step_count} steps]", end="")
+
+
+def test_a_crash_without_a_catalog_and_a_provider_loses_nothing_either(
+    tmp_path, template, step_count, capsys
+):
+    every = 9  # the steps between differ in what is on this disk, which others go through
+    survivals: list[tuple[Survival, Catalog]] = [(KILLED, "leave out"), (LOST, "leave out")]
+    explored = explore(tmp_path, template, step_count, survivals, every=every, away=True)
+    with capsys.disabled():
+        print(f" [{explored} crash points, every {every} of {step_count} steps]", end="")
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 """One day of a node, with one provider call gone wrong: every call, in every way it can go wrong.
 
-Instances are sealed, replicated, verified, committed, read from the provider once they are
-evicted; the ledger is published and the bucket furnished. The rounds are tried again as a node
-does it, and a start that failed is begun again. In the end everything is COMMITTED; or, where the
-copy that was read back was not what was put, AT_RISK and still served from this node's disk.
+Instances are sealed, replicated, verified, committed, sent again when this disk has rotted, read
+from the provider once they are evicted; the ledger is published and the bucket furnished. The
+rounds are tried again as a node does it, and a start that failed is begun again. In the end
+everything is COMMITTED; or, where the copy that was read back was not what was put, AT_RISK and
+still served from this node's disk. A site key that was not what was put is put and read again:
+nothing is COMMITTED until it is good.
 """
 
 import asyncio
@@ -21,6 +23,8 @@ from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.rows import PackRow
 from fileroom.cli.rebuilding import set_catalog_aside
 from fileroom.errors import FileroomError
+from fileroom.ingest.build import local_path
+from fileroom.keys.objects import SITE_KEY
 from fileroom.node.assemble import open_node
 from fileroom.node.config import Settings
 from fileroom.node.furnish import belongings, furnish
@@ -82,11 +86,11 @@ def watch(node: Node, bucket: FaultyProvider) -> None:
         assert to is not CopyState.REPLICATED or name_of(pack) not in bucket.unproved
         set_copy(number, provider, from_, to, **facts)
 
-    def key_copied(study_key_id, generation, provider, from_, to, **facts):
-        of_study = f"keyring/{study_key_id.hex()}/"
-        lost = [name for name in bucket.unproved if name.startswith(of_study)]
+    def key_copied(owner, generation, provider, from_, to, **facts):
+        folder = "keyring/site/" if owner == SITE_KEY else f"keyring/{owner.hex()}/"
+        lost = [name for name in bucket.unproved if name.startswith(folder)]
         assert to is not CopyState.REPLICATED or not lost
-        set_key_copy(study_key_id, generation, provider, from_, to, **facts)
+        set_key_copy(owner, generation, provider, from_, to, **facts)
 
     node.catalog.set_copy, node.catalog.set_key_copy = copied, key_copied
 
@@ -142,10 +146,20 @@ async def served(node: Node, day: Day) -> None:
             await found()
 
 
+def rot_here(node: Node) -> None:
+    """Let files on this disk rot whose copies are whole: what is sent again is compared there."""
+    for pack in node.catalog.packs(state=PackState.COMMITTED, limit=99):
+        path = local_path(node.parts.folder.packs, pack.study_key_id, pack.sha256)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+
 async def a_day(settings: Settings, day: Day) -> None:
     async def until_evicted(node: Node) -> None:
         await store(node, day.outcome, FIRST, size_bytes=256)
         await worked_off(node, day)
+        rot_here(node)
         await store(node, day.outcome, [FIRST[0], *SECOND], size_bytes=256)
         await store(node, day.outcome, [FIRST[1]], size_bytes=512)  # a conflict
         await worked_off(node, day)
@@ -178,8 +192,9 @@ async def evening(settings: Settings, day: Day) -> None:
                 continue
             assert (pack.state, copy.state) == (PackState.COMMITTED, CopyState.VERIFIED)
             assert {each.state for each in node.catalog.key_copies(pack.study_key_id)} == WELL
+        assert {each.state for each in node.catalog.key_copies(SITE_KEY)} == WELL
         met, fault = day.bucket.met, day.bucket.fault
-        doubted = met is not None and met.purpose == "verify"
+        doubted = met is not None and met.purpose == "verify" and met.folder != "keyring/site"
         assert at_risk == (doubted and fault in (Fault.WRONG_BYTES, Fault.MISSING))
         assert node.status().conflicts == 1
         for publisher in node.publishers:
@@ -240,7 +255,9 @@ def test_whatever_call_goes_wrong_nothing_is_lost_doubled_or_believed(tmp_path, 
         "ledger",
         "furnish",
         "retrieve",
+        "compare",
     }
+    assert Made("get", "verify", "keyring/site") in plan
     explored = 0
     for number, made in enumerate(plan):
         for fault in FAULTS[made.method]:
@@ -271,7 +288,11 @@ async def start_over(settings: Settings, day: Day) -> None:
 
 
 async def all_found(node: Node, day: Day) -> bool:
-    """Whether everything is served; where it is not, a warning must say so."""
+    """Whether everything is served; where it is not, a warning must say so. What a provider was
+    away for is taken up without another start."""
+    awaited = node.rebuilder.awaited()
+    assert bool(awaited) == any("catalog incomplete" in each for each in node.status().warnings)
+    assert await node.complete() == bool(awaited)
     try:
         await served(node, day)
     except (FileroomError, ValueError):

@@ -19,6 +19,7 @@ from fileroom.catalog.errors import CatalogFullError
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.dicom.uid import digest
 from fileroom.errors import FileroomError, TransientError
+from fileroom.keys.objects import SITE_KEY
 from fileroom.node.assemble import open_node
 from fileroom.node.config import Settings, load
 from fileroom.node.furnish import furnish
@@ -178,16 +179,6 @@ async def test_a_record_that_does_not_open_is_set_aside_whoever_builds_the_pack(
         assert totals.states[PackState.SEALED].instances == 1
 
 
-async def test_an_instance_that_is_sent_again_is_kept_where_the_first_is_damaged(data):
-    async with opened(settings_with(data, "a")) as node:
-        await committed(node, ONE)
-    for pack in [*local_packs(data), *(data.parent / "a" / "packs").glob("*/*")]:
-        spoil(pack)
-    async with opened(settings_with(data, "a")) as node:
-        await sealed(node, ONE)
-        assert (node.catalog.totals().received.instances, node.status().conflicts) == (0, 1)
-
-
 async def test_rounds_at_once_seal_every_instance_once_under_one_study_key(data):
     keys = [(1, 1, 1), (1, 2, 1), (1, 1, 2), (1, 2, 2)]
     async with opened(settings_with(data, "a")) as node:
@@ -280,6 +271,46 @@ async def test_a_spoiled_site_key_at_one_provider_keeps_no_pack_from_the_other(d
         assert len(list((data.parent / "b" / "packs").glob("*/*"))) == 1
         assert not list((data.parent / "a" / "packs").glob("*/*"))
         assert node.catalog.packs(limit=9)[0].state is PackState.SEALED
+
+
+def site_key_at(data: Path, provider: str) -> Path:
+    (found,) = (data.parent / provider / "keyring" / "site").iterdir()
+    return found
+
+
+def site_key_states(node: Node) -> dict[str, CopyState]:
+    return {each.provider: each.state for each in node.catalog.key_copies(SITE_KEY)}
+
+
+async def test_nothing_is_committed_by_a_provider_whose_site_key_does_not_come_back(data):
+    async with opened(settings_with(data, "a")) as node:
+        await sealed(node, ONE)
+        await node.replicate.round()
+        site_key_at(data, "a").write_bytes(b"{}")
+        for stage in (node.verify, node.commit, node.replicate):
+            await tried(stage)
+        assert site_key_states(node) == {"a": CopyState.SUSPECT}
+        assert node.catalog.packs(limit=9)[0].state is PackState.VERIFIED
+        site_key_at(data, "a").unlink()  # by a person: nothing there is ever overwritten
+        for stage in (node.replicate, node.verify, node.commit):
+            await tried(stage)
+        assert site_key_states(node) == {"a": CopyState.VERIFIED}
+        assert node.catalog.packs(limit=9)[0].state is PackState.COMMITTED
+
+
+async def test_a_site_key_that_is_gone_is_put_and_read_again_before_anything_is_evicted(data):
+    settings = settings_with(data, "a", local__packs_size_bytes="0")
+    async with opened(settings) as node:
+        acknowledged = await committed(node, ONE)
+    site_key_at(data, "a").unlink()
+    async with opened(settings) as node:
+        await tried(node.replicate)
+        assert site_key_states(node) == {"a": CopyState.REPLICATED}
+        await node.evict.round()
+        assert local_packs(data)
+        await tried(node.verify)
+        await evicted(node, data)
+        assert (await read(node, ONE)).endswith(acknowledged[ONE])
 
 
 async def test_a_key_that_is_gone_at_the_provider_holds_up_no_other_pack(data):
@@ -442,7 +473,7 @@ async def test_a_local_pack_in_a_bad_sector_does_not_stop_the_start(data, monkey
     def failing(path: Path, start: int, end: int) -> bytes:
         raise OSError(errno.EIO, "injected")
 
-    monkeypatch.setattr("fileroom.recovery.rebuild._read_file", failing)
+    monkeypatch.setattr("fileroom.recovery.found._read_file", failing)
     async with opened(settings) as node:
         assert (await read(node, ONE)).endswith(acknowledged[ONE])
 

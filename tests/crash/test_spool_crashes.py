@@ -42,7 +42,8 @@ class Outcome:
 
 
 async def receive(directory: Path, disk: Disk, outcome: Outcome) -> None:
-    """Everything a spool does: alone and side by side, given up, a rotation, a large one."""
+    """Everything a spool does: alone and side by side, given up, a rotation, a large one, values
+    that are set aside."""
     spool = open_spool(directory, disk=disk, segment_size_bytes=SEGMENT_SIZE_BYTES)
 
     async def acknowledge(name: str) -> None:
@@ -52,10 +53,13 @@ async def receive(directory: Path, disk: Disk, outcome: Outcome) -> None:
     await acknowledge("tiny")
     await acknowledge("empty")
     await acknowledge("two frames")
+    aside = spool.aside()
+    aside.append(data_set("given up", OFFERED["given up"]))
     given_up = spool.landing()
     given_up.write(data_set("given up", OFFERED["given up"]))
     await asyncio.gather(acknowledge("side"), acknowledge("by side"))
     given_up.abandon()
+    aside.close()
     await acknowledge("large")
     await acknowledge("last")
     await spool.close()
