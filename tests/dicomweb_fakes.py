@@ -25,7 +25,7 @@ from fileroom.dicom import uid
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.part10 import Part10Splitter, write_header
 from fileroom.dicomweb.app import DicomWebApp
-from fileroom.dicomweb.ports import Tasks
+from fileroom.dicomweb.ports import Peers, Tasks
 from fileroom.dicomweb.request import Limits, Service
 from fileroom.errors import FileroomError
 from fileroom.ingest.receive import MismatchError
@@ -410,7 +410,13 @@ class World:
     coverage: MemoryCoverage
 
 
-def world(*, limits: Limits | None = None, tasks: Tasks | None = None, **options: Any) -> World:
+def world(
+    *,
+    limits: Limits | None = None,
+    tasks: Tasks | None = None,
+    peers: Peers | None = None,
+    **options: Any,
+) -> World:
     coverage = MemoryCoverage()
     archive = MemoryArchive(coverage)
     receiver = MemoryReceiver(archive)
@@ -421,6 +427,7 @@ def world(*, limits: Limits | None = None, tasks: Tasks | None = None, **options
         partition=PARTITION,
         limits=limits or Limits(),
         tasks=tasks,
+        peers=peers,
     )
     app = DicomWebApp(lambda: service, decide, **options)
     return World(app, archive, receiver, coverage)

@@ -51,12 +51,11 @@ def by_dcmtk(path: Path, syntax: str, out: Path) -> Dataset | None:
 def test_pixels_are_those_of_dcmtk(sample, tmp_path):
     data, syntax = sample.data_set, sample.transfer_syntax_uid
     found = Transcoding(lambda start, end: data[start:end], len(data), syntax, EXPLICIT)
-    try:
-        for _ in found.check():
-            pass
-    except InstanceError as error:
-        assert sample.name == "example3.dcm", error  # whose frames are no JPEG
+    if sample.name == "example3.dcm":  # whose frames are no JPEG
+        with pytest.raises(InstanceError):
+            list(found.check())
         return
+    list(found.check())
     head = write_header("1.2.3", "1.2.3", EXPLICIT, source_ae_title=None)
     ours = opened(head + b"".join(found.pieces()))
     theirs = by_dcmtk(sample.path, syntax, tmp_path / "out.dcm")

@@ -1,6 +1,6 @@
 """Compressed frames as pixels: which transfer syntaxes, and what the pixels then are. Pure.
 
-The codecs are those of imagecodecs (docs/decisions/0021); it and numpy are loaded at the first
+The codecs are those of imagecodecs (docs/decisions/0024); it and numpy are loaded at the first
 frame. A codec is given nothing whose header does not fit the data set, and what it gives must
 have the size that the data set says: no codec here proves that an image is whole.
 """

@@ -115,11 +115,9 @@ class Archive:
             rows = held.spooled[start : start + PORTION]
             try:
                 yield Portion(await asyncio.to_thread(self._spooled, rows))
-            except SegmentGoneError:
+            except (SegmentGoneError, IntegrityError):
                 for row in rows:
-                    yield await self._moved(row)
-            except IntegrityError as error:
-                yield Portion((), len(rows), error)
+                    yield await self._alone(row)
 
     async def assert_complete(self) -> None:
         """Raise UnavailableError unless the catalog knows all there is."""
@@ -218,8 +216,8 @@ class Archive:
                 continue  # sealed between the look-up and the reading
         raise UnavailableError("the instance moves on faster than it is found", retry_after_s=1)
 
-    async def _moved(self, row: SpooledRow) -> Portion:
-        """An instance that may have been sealed since its row was read."""
+    async def _alone(self, row: SpooledRow) -> Portion:
+        """One instance, which may have been sealed since its row was read."""
         try:
             found = await self._placed(row.uid_digest)
         except (TransientError, IntegrityError) as error:

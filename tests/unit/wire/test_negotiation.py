@@ -6,7 +6,7 @@ import pytest
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
-from fileroom.wire import pdu, transfer_syntax
+from fileroom.wire import pdu, presentation, transfer_syntax
 from fileroom.wire.negotiation import Offer, answer, operations_max
 from fileroom.wire.pdu import ContextResult, ProposedContext
 from fileroom.wire.sop_class import STUDY_ROOT_FIND, VERIFICATION
@@ -21,6 +21,8 @@ from wire_talk import CT, EXPLICIT, REQUEST
 
 IMPLICIT = "1.2.840.10008.1.2"
 JPEG = "1.2.840.10008.1.2.4.50"
+BIG, RLE = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.5"
+MPEG4 = "1.2.840.10008.1.2.4.102"
 PRIVATE = "1.2.999.1"
 OFFER = Offer(
     is_storable=lambda uid: uid.startswith("1.2.840.10008.5.1.4.1.1."),
@@ -122,6 +124,48 @@ def test_the_requestor_stays_the_one_who_asks():
     answered = contexts((CT, EXPLICIT), roles=reverse)
     assert answered.contexts[0].result == ContextResult.USER_REJECTION
     assert answered.user.roles == ()
+
+
+def test_whoever_may_retrieve_may_have_instances_sent_to_it():
+    offer = replace(OFFER, retrieval=True)
+    for asked, agreed in (((False, True), (False, True)), ((True, True), (True, True))):
+        roles = (RoleSelection(CT, *asked),)
+        answered = contexts((CT, EXPLICIT), offer=offer, roles=roles)
+        assert answered.user.roles == (RoleSelection(CT, *agreed),)
+        accepted = presentation.agreed(
+            replace(REQUEST, contexts=(ProposedContext(1, CT, (EXPLICIT,)),)), answered
+        )
+        assert accepted[1].requestor_is_scp
+    # Of the services that are not storage the requestor is always the SCU.
+    roles = (RoleSelection(STUDY_ROOT_FIND, scu=True, scp=True),)
+    answered = contexts((STUDY_ROOT_FIND, EXPLICIT), offer=offer, roles=roles)
+    assert answered.user.roles == (RoleSelection(STUDY_ROOT_FIND, scu=True, scp=False),)
+    plain = contexts((CT, EXPLICIT), offer=offer)
+    request = replace(REQUEST, contexts=(ProposedContext(1, CT, (EXPLICIT,)),))
+    assert not presentation.agreed(request, plain)[1].requestor_is_scp
+
+
+@pytest.mark.parametrize(
+    ("proposed", "chosen"),
+    [
+        ((JPEG, IMPLICIT, EXPLICIT), EXPLICIT),
+        ((BIG, JPEG, IMPLICIT), IMPLICIT),
+        ((JPEG, RLE), JPEG),
+        ((BIG, RLE), RLE),
+        ((BIG,), ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED),
+    ],
+)
+def test_what_can_hold_everything_is_taken_where_instances_are_sent_to_the_peer(proposed, chosen):
+    offer, roles = replace(OFFER, retrieval=True), (RoleSelection(CT, scu=False, scp=True),)
+    assert results((CT, *proposed), offer=offer, roles=roles) == [chosen]
+    # Of those that it sends us its own order counts.
+    assert results((CT, *proposed), offer=offer) == [proposed[0]]
+
+
+def test_a_video_is_taken_as_a_video():
+    video = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
+    offer, roles = replace(OFFER, retrieval=True), (RoleSelection(video, scu=False, scp=True),)
+    assert results((video, MPEG4, EXPLICIT), offer=offer, roles=roles) == [MPEG4]
 
 
 @pytest.mark.parametrize(
