@@ -168,7 +168,8 @@ def matches(keyword: str, asked: str, said: str) -> bool:
         low, hyphen, high = asked.partition("-")
         if not hyphen:
             return asked == said
-        earliest, latest = said.ljust(digits, "0"), said.ljust(digits, "9")
+        plain = said.replace(".", "")  # of a second's fraction, PS3.5 §6.2
+        earliest, latest = plain.ljust(digits, "0"), plain.ljust(digits, "9")
         return latest >= low.ljust(digits, "0") and (
             not high or earliest <= high.ljust(digits, "9")
         )
