@@ -63,8 +63,8 @@ class Performer:
             ECHO: self._echo,
             STORE: self._store,
             FIND: self._find,
-            GET: self._get,
-            MOVE: self._move,
+            GET: self._retrieve,
+            MOVE: self._retrieve,
             COMMIT: self._commit,
         }
         self.stored = self.stored_bytes = self.refused = 0
@@ -114,12 +114,7 @@ class Performer:
     def _find(self, command: Command, context: AcceptedContext) -> Operation:
         return query_scp.begin(command, context, self._provision, self._principal)
 
-    def _get(self, command: Command, context: AcceptedContext) -> Operation:
-        return retrieve_scp.begin_get(
-            command, context, self._provision, principal=self._principal, decide=self._decide
-        )
-
-    def _move(self, command: Command, context: AcceptedContext) -> Operation:
-        return retrieve_scp.begin_move(
+    def _retrieve(self, command: Command, context: AcceptedContext) -> Operation:
+        return retrieve_scp.begin(
             command, context, self._provision, principal=self._principal, decide=self._decide
         )

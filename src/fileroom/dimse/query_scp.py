@@ -12,15 +12,14 @@ from fileroom.access.identity import Principal
 from fileroom.catalog.errors import SearchTooBroadError
 from fileroom.catalog.query import Level as SearchLevel
 from fileroom.catalog.query import Search
-from fileroom.dicom import identifier
-from fileroom.dicom.identifier import SIZE_BYTES_MAX, Identifier, IdentifierError
+from fileroom.dicom.identifier import Identifier, IdentifierError
 from fileroom.dimse import query_keys
+from fileroom.dimse.by_identifier import ByIdentifier, Failures, failure, refused
 from fileroom.dimse.instance_keys import InstanceKeys
 from fileroom.dimse.operation import Answer, GoneError, Refused, Talk
 from fileroom.dimse.provision import Provision, ReadRecord
 from fileroom.dimse.query_answer import Answers
 from fileroom.dimse.query_keys import Level, MismatchedIdentifierError, Query
-from fileroom.dimse.receiving import Buffer
 from fileroom.errors import FileroomError, IntegrityError, TransientError, UncertainError
 from fileroom.wire.message import Command
 from fileroom.wire.presentation import AcceptedContext
@@ -31,7 +30,7 @@ PURPOSE = "search"
 SEARCHED = {Level.PATIENT: SearchLevel.PATIENT, Level.STUDY: SearchLevel.STUDY}
 
 # From errors to PS3.4 Table C.4-1; the first row that fits counts.
-FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
+FAILURES: Failures = (
     (MismatchedIdentifierError, Status.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS),
     (IdentifierError, Status.UNABLE_TO_PROCESS),
     (SearchTooBroadError, Status.OUT_OF_RESOURCES),
@@ -41,29 +40,12 @@ FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
 )
 
 
-def failure(error: FileroomError) -> Answer:
-    """The last answer of a query that fails so."""
-    fitting = (status for kind, status in FAILURES if isinstance(error, kind))
-    tags: tuple[int, ...] = ()
-    if isinstance(error, MismatchedIdentifierError):
-        tags = error.tags
-    elif isinstance(error, IdentifierError) and error.tag is not None:
-        tags = (error.tag,)
-    return Answer(
-        next(fitting, Status.UNABLE_TO_PROCESS),
-        str(error),
-        elements={"OffendingElement": tags or None},
-    )
-
-
-class Find:
+class Find(ByIdentifier):
     """One C-FIND until it is answered.
 
     Args:
         provision: raises TransientError while nothing can be read.
     """
-
-    full = False
 
     def __init__(
         self,
@@ -72,29 +54,14 @@ class Find:
         provision: Callable[[], Provision],
         principal: Principal,
     ) -> None:
-        self.command = command
-        self.answer: Answer | None = None
-        self._context = context
+        super().__init__(command, context)
         self._provision = provision
         self._principal = principal
-        self._data = bytearray()
         self._cancelled = asyncio.Event()
-
-    async def ready(self) -> None:
-        """There is always room: what is too large is not kept."""
-
-    def write(self, data: Buffer) -> None:
-        """Take the next bytes of the identifier."""
-        # One byte more than may be is enough to know.
-        self._data += data[: SIZE_BYTES_MAX + 1 - len(self._data)]
 
     def cancel(self) -> None:
         """Stop looking."""
         self._cancelled.set()
-
-    def abandon(self) -> None:
-        """Forget the identifier."""
-        self._data.clear()
 
     async def perform(self, talk: Talk) -> Answer:
         """Send all matches. Raises GoneError where the peer has left."""
@@ -126,12 +93,12 @@ class Find:
         except GoneError:
             raise
         except FileroomError as error:
-            return failure(error)
+            return failure(error, FAILURES)
 
     def _read(self, provision: Provision) -> Query:
-        asked = identifier.decode(bytes(self._data), self._context.transfer_syntax)
+        context = self._context
         return query_keys.read(
-            asked, self._context.abstract_syntax, self._context.extended, site=provision.timezone
+            self._asked(), context.abstract_syntax, context.extended, site=provision.timezone
         )
 
     async def _answer_all(
@@ -163,11 +130,9 @@ def begin(
     principal: Principal,
 ) -> Find | Refused:
     """Begin a C-FIND."""
-    if not command.has_data_set:
-        return Refused(command, Status.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "no identifier follows")
-    if command.text("AffectedSOPClassUID") != context.abstract_syntax:
-        comment = "the SOP class is not that of the presentation context"
-        return Refused(command, Status.SOP_CLASS_NOT_SUPPORTED, comment)
+    no = refused(command, context)
+    if no is not None:
+        return no
     return Find(command, context, provision, principal)
 
 

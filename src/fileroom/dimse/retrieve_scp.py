@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from fileroom.access.grant import Action, Object
 from fileroom.access.identity import Principal
 from fileroom.catalog.errors import SearchTooBroadError
-from fileroom.dicom import identifier
-from fileroom.dicom.identifier import SIZE_BYTES_MAX, IdentifierError
+from fileroom.dicom.identifier import IdentifierError
 from fileroom.dimse import retrieve_keys
 from fileroom.dimse.admission import Decide
+from fileroom.dimse.by_identifier import ByIdentifier, Failures, failure, refused
 from fileroom.dimse.dispatch import Sender, ToADestination, ToTheRequestor
 from fileroom.dimse.operation import Answer, GoneError, Refused, Talk
 from fileroom.dimse.provision import Provision, ReadRecord, StoredInstance
@@ -28,7 +28,7 @@ from fileroom.dimse.suboperations import Suboperations
 from fileroom.errors import FileroomError, IntegrityError, TransientError, UncertainError
 from fileroom.peer.delivery import Kind
 from fileroom.retrieve.transcode import chosen_context
-from fileroom.wire.message import Command, MoveOriginator, store_elements
+from fileroom.wire.message import Command, CommandField, MoveOriginator, store_elements
 from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.status import Status
 
@@ -41,7 +41,7 @@ PENDING_EVERY = 10  # sub-operations
 CANCEL_GRACE_S = 5.0  # for an instance that is on its way to a destination
 
 # From errors to PS3.4 Tables C.4-2 and C.4-3; the first row that fits counts.
-FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
+FAILURES: Failures = (
     (MismatchedIdentifierError, Status.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS),
     (IdentifierError, Status.UNABLE_TO_PROCESS),
     (SearchTooBroadError, Status.UNABLE_TO_CALCULATE_MATCHES),
@@ -49,21 +49,6 @@ FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
     (UncertainError, Status.UNABLE_TO_CALCULATE_MATCHES),
     (IntegrityError, Status.UNABLE_TO_CALCULATE_MATCHES),
 )
-
-
-def failure(error: FileroomError) -> Answer:
-    """The answer to a retrieve of which no sub-operation begins."""
-    fitting = (status for kind, status in FAILURES if isinstance(error, kind))
-    tags: tuple[int, ...] = ()
-    if isinstance(error, MismatchedIdentifierError):
-        tags = error.tags
-    elif isinstance(error, IdentifierError) and error.tag is not None:
-        tags = (error.tag,)
-    return Answer(
-        next(fitting, Status.UNABLE_TO_PROCESS),
-        str(error),
-        elements={"OffendingElement": tags or None},
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +66,8 @@ class Way:
     originator: MoveOriginator | None = None
 
 
-class Retrieve:
+class Retrieve(ByIdentifier):
     """One C-GET or C-MOVE until it is answered."""
-
-    full = False
 
     def __init__(
         self,
@@ -96,39 +79,24 @@ class Retrieve:
         decide: Decide,
         way: Way,
     ) -> None:
-        self.command = command
-        self.answer: Answer | None = None
-        self._context = context
+        super().__init__(command, context)
         self._provision = provision
         self._principal = principal
         self._decide = decide
         self._way = way
-        self._data = bytearray()
         self._stopped = asyncio.Event()
         self._storing = False  # an instance is on its way
-
-    async def ready(self) -> None:
-        """There is always room: what is too large is not kept."""
-
-    def write(self, data: Buffer) -> None:
-        """Take the next bytes of the identifier."""
-        # One byte more than may be is enough to know.
-        self._data += data[: SIZE_BYTES_MAX + 1 - len(self._data)]
 
     def cancel(self) -> None:
         """Send nothing more."""
         self._stopped.set()
-
-    def abandon(self) -> None:
-        """Forget the identifier."""
-        self._data.clear()
 
     async def perform(self, talk: Talk) -> Answer:
         """Send what is asked for. Raises GoneError where the peer has left."""
         try:
             wanted, series = await self._selected()
         except FileroomError as error:
-            return failure(error)
+            return failure(error, FAILURES)
         for study_uid in dict.fromkeys(each.study_uid for each in series):
             decision = self._decide(self._principal, Action.GET, Object(study_uid))
             if not decision.allowed:
@@ -154,9 +122,7 @@ class Retrieve:
 
     async def _selected(self) -> tuple[Wanted, list[Series]]:
         provision = self._provision
-        asked = await asyncio.to_thread(
-            identifier.decode, bytes(self._data), self._context.transfer_syntax
-        )
+        asked = await asyncio.to_thread(self._asked)
         wanted = retrieve_keys.read(asked, self._context.abstract_syntax)
         return wanted, await retrieve_keys.series_of(provision.archive, wanted, provision.partition)
 
@@ -292,7 +258,7 @@ class Retrieve:
         )
 
 
-def begin_get(
+def begin(
     command: Command,
     context: AcceptedContext,
     provision: Callable[[], Provision],
@@ -300,54 +266,34 @@ def begin_get(
     principal: Principal,
     decide: Decide,
 ) -> Retrieve | Refused:
-    """Begin a C-GET. `provision` raises TransientError while nothing can be read."""
-    refused = _refused(command, context)
-    if refused is not None:
-        return refused
+    """Begin a C-GET or a C-MOVE. `provision` raises TransientError while nothing can be read."""
+    no = refused(command, context)
+    if no is not None:
+        return no
     try:
         given = provision()
     except TransientError as error:
         return Refused(command, Status.UNABLE_TO_CALCULATE_MATCHES, str(error))
-    way = Way(sender=ToTheRequestor, channel=GET_CHANNEL)
+    way = _way(command, given, principal)
+    if way is None:
+        comment = "no peer in the settings has this AE title"
+        return Refused(command, Status.MOVE_DESTINATION_UNKNOWN, comment)
     return Retrieve(command, context, given, principal=principal, decide=decide, way=way)
 
 
-def begin_move(
-    command: Command,
-    context: AcceptedContext,
-    provision: Callable[[], Provision],
-    *,
-    principal: Principal,
-    decide: Decide,
-) -> Retrieve | Refused:
-    """Begin a C-MOVE. `provision` raises TransientError while nothing can be read."""
-    refused = _refused(command, context)
-    if refused is not None:
-        return refused
-    try:
-        given = provision()
-    except TransientError as error:
-        return Refused(command, Status.UNABLE_TO_CALCULATE_MATCHES, str(error))
-    destination = given.dispatch.destination(command.text("MoveDestination"))
+def _way(command: Command, provision: Provision, principal: Principal) -> Way | None:
+    """Where the instances go; None where the destination of a C-MOVE is not known."""
+    if command.field == CommandField.C_GET_RQ:
+        return Way(sender=ToTheRequestor, channel=GET_CHANNEL)
+    destination = provision.dispatch.destination(command.text("MoveDestination"))
     if destination is None:
-        comment = "no peer in the settings has this AE title"
-        return Refused(command, Status.MOVE_DESTINATION_UNKNOWN, comment)
-    way = Way(
-        sender=lambda _: ToADestination(destination, calling=given.ae_title),
+        return None
+    return Way(
+        sender=lambda _: ToADestination(destination, calling=provision.ae_title),
         channel=MOVE_CHANNEL,
         destination=destination.ae_title,
         originator=MoveOriginator(principal.ae_title or "", command.number("MessageID", 0)),
     )
-    return Retrieve(command, context, given, principal=principal, decide=decide, way=way)
-
-
-def _refused(command: Command, context: AcceptedContext) -> Refused | None:
-    if not command.has_data_set:
-        return Refused(command, Status.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "no identifier follows")
-    if command.text("AffectedSOPClassUID") != context.abstract_syntax:
-        comment = "the SOP class is not that of the presentation context"
-        return Refused(command, Status.SOP_CLASS_NOT_SUPPORTED, comment)
-    return None
 
 
 async def _counted(pieces: AsyncIterator[Buffer], record: ReadRecord) -> AsyncIterator[Buffer]:

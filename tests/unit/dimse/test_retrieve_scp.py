@@ -145,7 +145,7 @@ def get(
 ) -> Retrieve:
     """A C-GET whose identifier has arrived."""
     provision = provision_of(archive, records or Records(), clock=clock or ManualClock())
-    begun = retrieve_scp.begin_get(
+    begun = retrieve_scp.begin(
         command_of(CommandField.C_GET_RQ, STUDY_ROOT_GET),
         AcceptedContext(1, STUDY_ROOT_GET, EXPLICIT),
         lambda: provision,
@@ -429,7 +429,7 @@ async def test_what_is_no_identifier_is_refused():
 
 def test_commands_that_cannot_be_are_refused_at_once():
     def begin(**elements: Any) -> Any:
-        return retrieve_scp.begin_get(
+        return retrieve_scp.begin(
             command_of(CommandField.C_GET_RQ, STUDY_ROOT_GET, **elements),
             AcceptedContext(1, STUDY_ROOT_GET, EXPLICIT),
             locked,
@@ -514,7 +514,7 @@ def move(
     clock: Clock | None = None,
 ) -> Any:
     provision = provision_of(archive, records or Records(), PACS, clock=clock or ManualClock())
-    begun = retrieve_scp.begin_move(
+    begun = retrieve_scp.begin(
         command_of(CommandField.C_MOVE_RQ, STUDY_ROOT_MOVE, MoveDestination=to),
         AcceptedContext(1, STUDY_ROOT_MOVE, EXPLICIT),
         lambda: provision,
