@@ -381,6 +381,12 @@ class DictCatalog(DictCommitments):
         self.instances = {d: at for d, at in self.instances.items() if at.pack != pack}
         self.further = {at: d for at, d in self.further.items() if at.pack != pack}
         self.copy_rows = {key: row for key, row in self.copy_rows.items() if key[0] != pack}
+        self.unsettle(places)
+
+    def settled_among(self, records):
+        return {at for at, sha in records.items() if self.settled.get(at) == sha}
+
+    def unsettle(self, places):
         self.settled = {at: sha for at, sha in self.settled.items() if at not in set(places)}
 
     def evictable(self, limit):

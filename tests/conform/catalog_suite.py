@@ -170,6 +170,23 @@ class SpoolSuite:
         with pytest.raises(NotInCatalogError):
             catalog.forget_pack(lost, places=[])
 
+    def test_a_record_is_settled_by_its_place_and_its_bytes_until_it_is_to_be_recorded_again(
+        self, catalog: Catalog
+    ):
+        rows = [spooled((1, n), f"1.9.{n}") for n in range(2)]
+        catalog.record_spooled(rows, node_id=NODE)
+        first, second = (SpoolPlace(1, n) for n in range(2))
+        of_both = {first: rows[0].sha256, second: rows[1].sha256}
+        assert catalog.settled_among(of_both) == set()
+        (pack,) = seal_all(catalog, "first")
+        assert catalog.settled_among(of_both) == {first, second}
+        assert catalog.settled_among({first: rows[1].sha256}) == set(), "another one's place"
+        catalog.unsettle([first])
+        assert catalog.settled_among(of_both) == {second}
+        catalog.record_spooled(rows, node_id=NODE)
+        assert catalog.totals().received.instances == 1
+        assert len(catalog.uid_digests(pack)) == 2, "the pack stays as it is"
+
     def test_an_unreadable_record_leaves_the_queue_and_keeps_its_segment(self, catalog: Catalog):
         catalog.record_spooled([spooled((1, 0), "1.9.1"), spooled((2, 0), "1.9.2")], node_id=NODE)
         (due,) = catalog.series_to_seal(**EVER)

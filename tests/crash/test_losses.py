@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from crash.test_node_crashes import FIRST, SECOND, Outcome, prepared, read, store
-from fileroom.catalog.lifecycle import SEAL
+from fileroom.catalog.errors import CatalogBusyError
+from fileroom.catalog.lifecycle import SEAL, PackState
+from fileroom.catalog.rows import PackRow
 from fileroom.cli.rebuilding import set_catalog_aside
+from fileroom.dicom.uid import digest
 from fileroom.errors import IntegrityError, TransientError
+from fileroom.ingest.build import local_path
 from fileroom.node.assemble import open_node
 from fileroom.node.config import Settings
+from fileroom.node.node import DrainError, Node
+from fileroom.policy.promise import Rule, Verdict, judge
 from instances import dataset, uids
 from nodes import settings_of
 from spool_parts import QuickDisk
@@ -153,6 +159,131 @@ async def test_a_pack_that_is_gone_before_its_first_copy_is_sealed_again_from_th
         await node.evict.round()
         for key, data in outcome.acknowledged.items():
             assert (await read(node, key)).endswith(data), "from the new pack"
+
+
+def lose(node: Node, pack: PackRow) -> None:
+    local_path(node.parts.folder.packs, pack.study_key_id, pack.sha256).unlink()
+
+
+async def sealed(node: Node) -> PackRow:
+    """The pack of what was stored last. Spool segments that it settles go."""
+    await node.parts.intake.settled()
+    assert await node.seal.round(everything=True) == 1
+    for _ in range(2):
+        await node.evict.round()
+    return node.catalog.packs(limit=9)[-1]
+
+
+async def test_what_only_a_lost_pack_held_is_not_taken_for_another_data_set_under_its_uid(settings):
+    """The spool has the conflict still, and what it was a conflict with no more."""
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST[:1], size_bytes=256)
+        first = await sealed(node)
+        conflict = Outcome()
+        await store(node, conflict, FIRST[:1], size_bytes=512)
+        await node.parts.intake.settled()
+        await node.seal.round(everything=True)
+        lose(node, first)
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 0
+        with pytest.raises(DrainError, match="1 instances are not COMMITTED"):
+            await node.drain(0)
+        uid_digest = digest(uids(*FIRST[0])[2])
+        kept = node.catalog.whereabouts([uid_digest])[uid_digest]
+        assert judge(kept, rule=Rule.PLACEMENT, overdue=True) is Verdict.WAIT, "one is lost"
+        assert node.status().conflicts == 1
+        assert (await read(node, FIRST[0])).endswith(conflict.acknowledged[FIRST[0]])
+
+
+async def test_a_record_that_waits_to_be_sealed_is_not_taken_for_what_a_lost_pack_held(settings):
+    async with opened(settings) as node:
+        await store(node, Outcome(), FIRST[:1], size_bytes=256)
+        first = await sealed(node)
+        await store(node, Outcome(), FIRST[:1], size_bytes=512)
+        lose(node, first)
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 0
+        assert first.number in [each.number for each in node.catalog.packs(limit=9)]
+
+
+async def test_what_the_spool_still_has_of_a_lost_pack_is_sealed_again(settings):
+    """Another of its instances lay in a segment that has gone."""
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:1], size_bytes=256)
+        await node.parts.spool.rotate()
+        await store(node, outcome, FIRST[1:2], size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 1
+        assert await node.evict.round() == 1
+        (pack,) = node.catalog.packs(limit=9)
+        lose(node, pack)
+    async with opened(settings) as node:
+        with pytest.raises(DrainError):
+            await node.drain(0)
+        for _ in range(3):
+            await node.evict.round()
+        kept = outcome.acknowledged[FIRST[1]]
+        assert (await read(node, FIRST[1])).endswith(kept)
+        assert [each.state for each in node.catalog.packs(limit=9)] == [
+            PackState.AT_RISK, PackState.COMMITTED,
+        ]  # fmt: skip
+
+
+async def test_a_pack_that_is_known_to_be_at_risk_is_sealed_again_as_any_other(settings):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:2], size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 1
+        (pack,) = node.catalog.packs(limit=9)
+        lose(node, pack)
+        await node.replicate.round()
+        assert node.catalog.packs(limit=9)[0].state is PackState.AT_RISK
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 1
+        await node.drain(STOPPED_S)
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data)
+
+
+async def test_a_lost_pack_that_a_provider_may_have_is_kept_and_not_sealed_again(
+    settings, monkeypatch
+):
+    """A stop between the copy's row and the pack's leaves it SEALED."""
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:2], size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 1
+        (pack,) = node.catalog.packs(limit=9)
+
+        def busy(*_: object) -> None:
+            raise CatalogBusyError("injected")
+
+        monkeypatch.setattr(node.catalog, "set_pack_state", busy)
+        with pytest.raises(CatalogBusyError):
+            await node.replicate.round()
+        lose(node, pack)
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 0
+        await node.drain(STOPPED_S)
+        assert [each.sha256 for each in node.catalog.packs(limit=9)] == [pack.sha256]
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data)
+
+
+async def test_the_applied_index_moves_while_nothing_is_half_decided(settings, monkeypatch):
+    async with opened(settings) as node:
+        follow = node.replay.follow
+
+        def watched(size: int) -> None:
+            assert node.deciding.locked()
+            follow(size)
+
+        monkeypatch.setattr(node.replay, "follow", watched)
+        await node._publish()
+        assert node.catalog.applied_index() == node.parts.ledger.size
 
 
 async def test_a_local_pack_that_nobody_evicted_is_told_and_one_that_was_is_not(settings, caplog):

@@ -9,7 +9,7 @@ raise CatalogUnreadableError (give the catalog up and rebuild it), CatalogBusyEr
 CatalogFullError (try later); only what else they raise is said below.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from fileroom.catalog.commitments import CatalogCommitments
@@ -206,6 +206,15 @@ class CatalogPacks(Protocol):
     def forget_pack(self, pack: int, *, places: Collection[SpoolPlace]) -> None:
         """Drop a pack that lies nowhere, and let the spool records at `places`, which hold its
         instances still, be recorded again. Raises NotInCatalogError."""
+        ...
+
+    def settled_among(self, records: Mapping[SpoolPlace, bytes]) -> set[SpoolPlace]:
+        """Which of these spool records lie in packs, as far as is known; by their place, with the
+        SHA-256 of the data set."""
+        ...
+
+    def unsettle(self, places: Collection[SpoolPlace]) -> None:
+        """Let the spool records there be recorded again, though a pack had them."""
         ...
 
     def evictable(self, limit: int) -> list[PackRow]:

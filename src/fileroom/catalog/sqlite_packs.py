@@ -1,6 +1,6 @@
 """Packs, their copies and the copies of their keys: states, and who moves them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -13,7 +13,7 @@ from fileroom.catalog.lifecycle import (
 )
 from fileroom.catalog.rows import CopyRow, KeyCopyRow, PackRow, SpoolPlace
 from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, SQLiteValue, only_int
-from fileroom.catalog.sqlite_intake import spool_id
+from fileroom.catalog.sqlite_intake import spool_id, spool_place
 
 _json = msgspec.json.Encoder()
 
@@ -62,6 +62,10 @@ _FORGET_PACK = (
     "DELETE FROM copy WHERE pack = ?",
     "DELETE FROM pack WHERE number = ?",
 )
+_SETTLED = """
+SELECT settled.id FROM json_each(?) CROSS JOIN settled
+ON settled.id = value ->> 0 AND sha256_head = unhex(substr(value ->> 1, 1, 16))
+"""
 
 
 class SqlitePacks(SqliteStore):
@@ -101,14 +105,21 @@ class SqlitePacks(SqliteStore):
             return {row[0] for row in connection.execute(_UID_DIGESTS, (pack,))}
 
     def forget_pack(self, pack: int, *, places: Collection[SpoolPlace]) -> None:
-        listed = _json.encode([spool_id(*place) for place in places]).decode()
         with self._file.writing() as connection:
             _require_pack(connection, pack)
             for statement in _FORGET_PACK:
                 connection.execute(statement, (pack,))
-            connection.execute(
-                "DELETE FROM settled WHERE id IN (SELECT value FROM json_each(?))", (listed,)
-            )
+            _unsettle(connection, places)
+
+    def settled_among(self, records: Mapping[SpoolPlace, bytes]) -> set[SpoolPlace]:
+        listed = [(spool_id(*place), sha256.hex()) for place, sha256 in records.items()]
+        with self._file.reading() as connection:
+            found = connection.execute(_SETTLED, (_json.encode(listed).decode(),))
+            return {spool_place(id) for (id,) in found}
+
+    def unsettle(self, places: Collection[SpoolPlace]) -> None:
+        with self._file.writing() as connection:
+            _unsettle(connection, places)
 
     def evictable(self, limit: int) -> list[PackRow]:
         with self._file.reading() as connection:
@@ -210,6 +221,13 @@ def _copy_row(values: Row) -> CopyRow:
 def _key_copy_row(values: Row) -> KeyCopyRow:
     named = dict(zip(KeyCopyRow.__struct_fields__, values, strict=True))
     return KeyCopyRow(**named | {"state": CopyState(named["state"])})
+
+
+def _unsettle(connection: Connection, places: Collection[SpoolPlace]) -> None:
+    listed = _json.encode([spool_id(*place) for place in places]).decode()
+    connection.execute(
+        "DELETE FROM settled WHERE id IN (SELECT value FROM json_each(?))", (listed,)
+    )
 
 
 def _require_pack(connection: Connection, pack: int) -> None:

@@ -178,7 +178,7 @@ class Rebuilder:
             elif not local and sha256 in here:
                 self._catalog.set_local(number, True)
                 self.report.returned += 1
-            if sha256 not in here and state is PackState.SEALED:
+            if sha256 not in here and state in (PackState.SEALED, PackState.AT_RISK):
                 lost.append(number)
         self._respool.seal_again(lost, self.report)
         return {sha256: [each] for sha256, each in here.items() if sha256 not in known}

@@ -1,7 +1,8 @@
 """Respool: the catalog's rows of what lies in the spool, made to agree with the spool."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from fileroom.catalog.errors import SegmentInUseError
@@ -28,8 +29,9 @@ class Respool:
         self._node_id = node_id
 
     def seal_again(self, lost: Sequence[int], report: Report) -> None:
-        """Forget packs that lie neither here nor at a provider, where the spool still has all
-        that was in them; `replay` then records it as not sealed."""
+        """Have `replay` record as not sealed what the spool still has of packs that lie neither
+        here nor at a provider. A pack of which it has all is forgotten. Another one stays, lost as
+        it is: what only it held is missed, and nobody is told that it is safe."""
         wanted = {
             number: self._catalog.uid_digests(number)
             for number in lost
@@ -38,17 +40,42 @@ class Respool:
         if not wanted:
             return
         digests = set().union(*wanted.values())
+        records: dict[SpoolPlace, bytes] = {}
         places: dict[bytes, list[SpoolPlace]] = {}
         for each in self._spool.recovered():
             uid_digest = digest(each.description.header.sop_instance_uid)
             if uid_digest in digests:
-                places.setdefault(uid_digest, []).append(SpoolPlace(*each.place))
+                place = SpoolPlace(*each.place)
+                records[place] = each.sha256
+                places.setdefault(uid_digest, []).append(place)
+        whole = self._whole(digests, places, self._catalog.settled_among(records))
         for number, held in wanted.items():
-            if held <= places.keys():
-                again = [place for each in held for place in places[each]]
+            again = [place for each in held for place in places.get(each, ())]
+            if held <= whole:
                 self._catalog.forget_pack(number, places=again)
                 report.resealed += 1
                 log.warning("%d instances of pack %d are sealed again", len(held), number)
+            else:
+                self._catalog.unsettle(again)
+                log.critical("of pack %d the spool has %d records", number, len(again))
+
+    def _whole(
+        self,
+        digests: set[bytes],
+        places: Mapping[bytes, Sequence[SpoolPlace]],
+        settled: set[SpoolPlace],
+    ) -> set[bytes]:
+        """The UIDs whose data sets in packs the spool has, for certain: there is one, and a record
+        that was sealed, which is that one or was found to be the same. Of several nobody can say
+        which of them a record is; and one that was not sealed yet may be another."""
+        counts = Counter(self._catalog.existing(digests).keys())
+        for uid_digest, found in self._catalog.conflicting(digests).items():
+            counts[uid_digest] += len(found)
+        return {
+            each
+            for each, count in counts.items()
+            if count == 1 and not settled.isdisjoint(places.get(each, ()))
+        }
 
     def replay(self, told: Told, report: Report) -> None:
         """Record what lies in the spool; what is counted on and not there is set aside."""
