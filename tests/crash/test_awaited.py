@@ -196,6 +196,24 @@ async def test_a_conflict_that_is_found_before_the_first_does_not_take_its_place
         assert (await read(node, THERE)).endswith(first[THERE])
 
 
+async def test_a_pack_that_is_lost_here_meanwhile_is_read_where_it_is_found(data):
+    async with opened(settings_with(data, "a", "b")) as node:
+        sent = await committed(node, HERE)
+        for _ in range(2):
+            await node.evict.round()
+    lose_catalog(data)
+    away(data)
+    (data.parent / "a").rename(data.parent / "a away")
+    async with opened(settings_with(data, "a", "b")) as node:
+        assert node.catalog.copies(1) == []
+        for each in local_packs(data):
+            each.unlink()
+    back(data)
+    async with opened(settings_with(data, "a", "b")) as node:
+        assert await node.complete() == 1
+        assert (await read(node, HERE)).endswith(sent[HERE])
+
+
 async def test_nothing_here_is_evicted_while_the_provider_that_may_lack_it_is_away(data):
     settings = settings_with(data, "a", "b", local__packs_size_bytes="0")
     async with opened(settings) as node:

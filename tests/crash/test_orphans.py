@@ -5,6 +5,7 @@ bytes: that is no conflict, it is counted and served once, and what is a conflic
 """
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from catalog_dump import dumped
 from crash.test_node_crashes import FIRST, Outcome, prepared, read, store
 from fileroom.catalog.errors import CatalogBusyError
 from fileroom.cli.rebuilding import set_catalog_aside
+from fileroom.ingest.build import local_path
 from fileroom.node.assemble import open_node
 from fileroom.node.config import Settings
-from fileroom.node.node import Node
+from fileroom.node.node import DrainError, Node
 from instances import uids
 from nodes import settings_of
 from spool_parts import QuickDisk
@@ -101,6 +103,42 @@ async def test_what_was_sealed_twice_is_no_conflict_with_itself(settings, stoppe
         assert {row[0] for row in again["instance"]} == {row[0] for row in known["instance"]}
         for table in ("patient", "study", "series", "copy", "key_copy", "pack_total"):
             assert again[table] == known[table]
+
+
+async def test_an_orphan_that_has_rotted_settles_nothing_that_the_spool_still_has(settings):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:1], size_bytes=256 << 10)
+        await node.parts.intake.settled()
+        await without_a_record(node)
+    (orphan,) = (settings.data_directory / "packs").glob("*/*")
+    content = bytearray(orphan.read_bytes())
+    content[70_000] ^= 1  # in the pixels: its metadata opens
+    orphan.write_bytes(content)
+    async with opened(settings) as node:
+        assert node.rebuilder.report.adopted == 1
+        assert node.catalog.totals().received.instances == 1
+        for _ in range(3):
+            await node.evict.round()
+        with suppress(DrainError):  # the rotten one stays AT_RISK
+            await node.drain(0)
+        assert (await read(node, FIRST[0])).endswith(outcome.acknowledged[FIRST[0]])
+
+
+async def test_an_orphan_is_served_where_the_pack_that_was_recorded_in_its_place_is_lost(settings):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:1], size_bytes=256)
+        await node.parts.intake.settled()
+        await without_a_record(node)
+        await node.seal.round(everything=True)
+        for _ in range(2):
+            await node.evict.round()
+        (lost,) = node.catalog.packs(limit=9)
+        local_path(node.parts.folder.packs, lost.study_key_id, lost.sha256).unlink()
+    async with opened(settings) as node:
+        assert node.rebuilder.report.adopted == 1
+        assert (await read(node, FIRST[0])).endswith(outcome.acknowledged[FIRST[0]])
 
 
 async def check(node: Node, outcome: Outcome) -> None:

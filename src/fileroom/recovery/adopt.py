@@ -22,7 +22,7 @@ from fileroom.dicom.header import Header
 from fileroom.dicom.uid import digest
 from fileroom.errors import IntegrityError, TransientError
 from fileroom.pack.metadata import Instance, Metadata
-from fileroom.recovery.found import Opened
+from fileroom.recovery.found import Opened, is_whole
 from fileroom.recovery.standing import OWN, DataSet, standings
 
 EVERYTHING_BYTES = 1 << 62
@@ -78,9 +78,9 @@ class Adopter:
     async def adopt(self, opened: Opened, *, providers: Collection[str] = ()) -> int:
         """Record the pack's patient, study, series and instances; return its number.
 
-        Spooled rows of the very same data sets are settled by a pack on this disk: a crash between
-        naming the file and recording it is healed here. One that lies at a provider only settles
-        nothing, as nobody has read all of it yet.
+        Spooled rows of the very same data sets are settled by a pack on this disk that is whole: a
+        crash between naming the file and recording it is healed here. One that lies at a provider
+        only settles nothing, as nobody has read all of it yet.
 
         Args:
             providers: those whose listing showed it.
@@ -158,7 +158,7 @@ class Adopter:
         }
         for uid_digest, own_sets in ours.items():
             known = others.get(uid_digest, [])
-            found = standings([*own_sets, *known])
+            found = _standings(own_sets, known)
             for own in own_sets:
                 row = spooled.get((uid_digest, own.sha256))
                 sealed = Sealed(row, uid_digest, own.place.ordinal)
@@ -175,6 +175,8 @@ class Adopter:
         if not opened.found.local:
             return {}
         rows = self._catalog.spooled_of_series(place.series, bytes_max=EVERYTHING_BYTES)
+        if rows and not is_whole(opened.found):
+            return {}  # the spool has what it lacks
         return {(row.uid_digest, row.sha256.hex()): row.id for row in rows}
 
     async def _others(self, uid_digests: Collection[bytes]) -> DataSets:
@@ -209,6 +211,15 @@ class Adopter:
                     continue  # it is lost
                 raise NotComparedError(str(error), pack=row.number) from error
         return found
+
+
+def _standings(ours: Sequence[DataSet], known: Sequence[DataSet]) -> dict[InstancePlace, Standing]:
+    """How they stand. What no copy gives makes way for one of ours that may be served."""
+    given = [each if each.sha256 else each._replace(conflict=True) for each in known]
+    found = standings([*ours, *given])
+    if any(found[each.place] is Standing.SERVED for each in ours):
+        return found
+    return standings([*ours, *known])
 
 
 def _data_set(place: InstancePlace, instance: Instance) -> DataSet:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from fileroom.pack.reader import PackReader
 from fileroom.provider.port import Call, Lane, ObjectStat, Provider, UnreachableError
 
 CALL = Call(Lane.BACKFILL, "rebuild", "")
+PIECE_BYTES = 1 << 20
 LOOK_S = 1.0  # how often a thread that waits for a provider looks whether the node is still there
 
 Read = Callable[[int, int], bytes]
@@ -75,6 +77,17 @@ def open_pack(found: FoundPack, *, study_key: bytes) -> Opened:
         metadata_range=reader.metadata_range(),
         received_oldest_ns=min(timestamp_ns(each.received_at) for each in metadata.instances),
     )
+
+
+def is_whole(found: FoundPack) -> bool:
+    """Whether all of it can be read, and is what its name tells of."""
+    digest = sha256()
+    try:
+        for start in range(0, found.size_bytes, PIECE_BYTES):
+            digest.update(found.read(start, min(start + PIECE_BYTES, found.size_bytes)))
+    except OSError:
+        return False  # a bad sector
+    return digest.digest() == found.sha256
 
 
 def local_packs(packs_directory: Path) -> Iterator[FoundPack]:

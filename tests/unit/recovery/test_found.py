@@ -1,14 +1,17 @@
 """Packs that a listing shows: which they are, and how a thread reads them."""
 
 import asyncio
+import errno
+import hashlib
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from fileroom.pack.format import object_name
 from fileroom.provider.port import ObjectStat, UnreachableError
 from fileroom.recovery import found
-from fileroom.recovery.found import FoundPack, at_provider
+from fileroom.recovery.found import FoundPack, at_provider, is_whole
 
 NAME = object_name(b"k" * 16, b"p" * 32)
 
@@ -73,3 +76,24 @@ def test_a_thread_does_not_wait_for_a_node_that_has_ended(monkeypatch):
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+
+
+def test_a_pack_is_whole_when_all_of_it_is_there_and_is_what_its_name_tells_of(monkeypatch):
+    monkeypatch.setattr(found, "PIECE_BYTES", 4)
+    content = b"ten bytes."
+
+    def pack(read: Callable[[int, int], bytes]) -> FoundPack:
+        name = hashlib.sha256(content).digest()
+        return FoundPack(
+            sha256=name, study_key_id=b"k" * 16, size_bytes=len(content), provider="", read=read
+        )
+
+    def bad_sector(start: int, end: int) -> bytes:
+        if start:
+            raise OSError(errno.EIO, "injected")
+        return content[start:end]
+
+    assert is_whole(pack(lambda start, end: content[start:end]))
+    assert not is_whole(pack(lambda start, end: content[:9][start:end]))
+    assert not is_whole(pack(lambda start, end: (content[:9] + b"!")[start:end]))
+    assert not is_whole(pack(bad_sector))
