@@ -175,8 +175,9 @@ class Sorter:
             if await asyncio.to_thread(_same, ours, theirs):
                 return True
         for place in known.packed:
-            theirs = await self._packed_data_set(place)  # read just now, so that it is sound
-            if await asyncio.to_thread(_same, ours, theirs):
+            theirs = await self._packed_data_set(place)  # which a cache alone may give
+            same = await asyncio.to_thread(_same, ours, theirs)
+            if same and await self._is_sound(known, place):
                 return True
         return False
 

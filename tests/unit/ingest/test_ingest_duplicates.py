@@ -2,6 +2,7 @@
 
 import hashlib
 
+import msgspec
 import pytest
 
 from fileroom.catalog.rows import InstancePlace, Moved, NewPack, Sealed, Standing
@@ -16,7 +17,8 @@ from unit.ingest.stages import way_in
 KEY = (1, 1, 1)
 UID = digest(uids(*KEY)[2])
 ONE, TWO, THREE = (dataset(*KEY, size_bytes=size) for size in (256, 512, 768))
-PADDED = ONE + b"\xfc\xff\xfc\xffOB\x00\x00\x02\x00\x00\x00\x00\x00"  # Data Set Trailing Padding
+PADDING = b"\xfc\xff\xfc\xffOB\x00\x00\x02\x00\x00\x00\x00\x00"  # Data Set Trailing Padding
+PADDED = ONE + PADDING
 
 
 @pytest.fixture
@@ -167,6 +169,19 @@ async def test_a_conflict_that_has_rotted_is_stored_again_and_not_served(way, pa
     assert (await verdicts(way, packs, TWO))[0] == ["conflict"]
 
 
+async def test_a_conflict_that_only_a_cache_still_gives_is_stored_again(way, packs, monkeypatch):
+    packs.hold(ONE)
+    (other,) = packs.hold(TWO, conflicts={0})
+
+    async def check(place):
+        if place == other:
+            raise IntegrityError("no copy gives it")
+
+    monkeypatch.setattr(packs, "check", check)
+    words, _ = await verdicts(way, packs, TWO, TWO + PADDING)
+    assert words == ["conflict", "same"]
+
+
 async def test_what_is_sent_again_is_served_in_place_of_what_has_rotted(way, packs):
     (served,) = packs.hold(ONE)
     packs.rotten.add(served)
@@ -253,3 +268,12 @@ async def test_a_record_that_is_distrusted_and_does_not_open_is_set_apart(way, p
     sorter.distrust(rows)
     found = await sorter.sort(rows)
     assert ([*found.unreadable], [*found.kept]) == (rows[:1], rows[1:])
+
+
+async def test_a_record_that_is_distrusted_and_is_another_one_is_set_apart(way, packs):
+    await way.land(KEY, data=ONE)
+    (row,) = way.catalog.spooled_of_series(1, bytes_max=1 << 40)
+    expected = msgspec.structs.replace(row, sha256=hashlib.sha256(TWO).digest())
+    sorter = way.sorter(packs)
+    sorter.distrust([expected])
+    assert (await sorter.sort([expected])).unreadable == [expected]
