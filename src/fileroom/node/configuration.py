@@ -22,13 +22,17 @@ class Configuration:
     Args:
         key: what stands for a secret value is made with it: it shows whether the value has changed,
             and nothing else.
+        deciding: held while one is told and noted.
     """
 
-    def __init__(self, ledger: Ledger, replay: Replay, *, node_id: str, key: bytes) -> None:
+    def __init__(
+        self, ledger: Ledger, replay: Replay, *, node_id: str, key: bytes, deciding: asyncio.Lock
+    ) -> None:
         self._ledger = ledger
         self._replay = replay
         self._node_id = node_id
         self._key = key
+        self._deciding = deciding
 
     async def tell(self, settings: Settings) -> None:
         """Append one event, unless these settings are those that the ledger was told of last.
@@ -53,9 +57,11 @@ class Configuration:
             before={name: before[name] for name in shown if name in before},
             after={name: after[name] for name in shown if name in after},
         )
-        # Commit point. A crash behind it leaves a note that the next start takes from the ledger.
-        await self._ledger.append(event.kind(told), event.body(told))
-        await asyncio.to_thread(self._replay.note_configuration, after)
+        async with self._deciding:
+            # Commit point. A crash behind it leaves a note that the next start takes from the
+            # ledger.
+            await self._ledger.append(event.kind(told), event.body(told))
+            await asyncio.to_thread(self._replay.note_configuration, after)
 
 
 def effective(settings: Settings, *, key: bytes) -> dict[str, Any]:

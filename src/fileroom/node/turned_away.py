@@ -1,6 +1,7 @@
 """Who was turned away: counted for the status, listed in the catalog, recorded in the ledger."""
 
 import asyncio
+import logging
 from collections import Counter
 from typing import NamedTuple
 
@@ -8,9 +9,12 @@ from fileroom.audit.refusals import Refusal, Refusals
 from fileroom.catalog.port import CatalogRecords
 from fileroom.clock import Clock
 from fileroom.dimse.admission import ASSOCIATE
+from fileroom.errors import FileroomError
 from fileroom.ledger.log import Ledger
 
 CALLERS_MAX = 256  # noted between two `record`; more are counted and not listed
+
+log = logging.getLogger(__name__)
 
 
 class _Caller(NamedTuple):
@@ -57,7 +61,10 @@ class TurnedAway:
 
     async def flush(self, *, ended: bool = False) -> None:
         """Do so, and write to the ledger what is due there. Raises as `Refusals.flush` does."""
-        await self.record()
+        try:
+            await self.record()
+        except FileroomError as error:  # only a list: the record of it is the ledger's
+            log.warning("callers that were turned away are not listed: %s", error)
         await self._refusals.flush(ended=ended)
 
     def _record(self, callers: Counter[_Caller]) -> None:

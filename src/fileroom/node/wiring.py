@@ -84,7 +84,11 @@ def wired(parts: Parts) -> Node:
     node.evict = _evict(parts, packs)
     node.replay = Replay(catalog=parts.catalog, ledger=parts.ledger)
     node.configuration = Configuration(
-        parts.ledger, node.replay, node_id=parts.node_id, key=parts.keyring.ledger_body_key
+        parts.ledger,
+        node.replay,
+        node_id=parts.node_id,
+        key=parts.keyring.ledger_body_key,
+        deciding=node.deciding,
     )
     node.rebuilder = _rebuilder(parts, node, packs)
     return node

@@ -1,5 +1,7 @@
 """The ledger is told of every configuration that is another one than before, and of no secret."""
 
+import asyncio
+
 import pytest
 
 from conform.catalog_model import DictCatalog
@@ -28,10 +30,12 @@ def told(ledger):
 
     async def tell(settings):
         replay = Replay(catalog=catalog, ledger=ledger)
-        await Configuration(ledger, replay, node_id="0a0b", key=b"k" * 32).tell(settings)
+        await Configuration(
+            ledger, replay, node_id="0a0b", key=b"k" * 32, deciding=tell.deciding
+        ).tell(settings)
         return [each.body for each in ledger.records(0)]
 
-    tell.catalog = catalog
+    tell.catalog, tell.deciding = catalog, asyncio.Lock()
     return tell
 
 
@@ -96,3 +100,19 @@ async def test_a_key_that_a_later_program_knew_is_not_shown(told, tmp_path):
     bodies = await told(settings(tmp_path))
     assert bodies[-1]["changed"] == ["log.json", "s3.secret"]
     assert (bodies[-1]["before"], bodies[-1]["after"]) == ({}, {"log.json": False})
+
+
+async def test_nobody_notes_the_ledger_as_applied_between_the_event_and_its_note(
+    told, ledger, tmp_path, monkeypatch
+):
+    """A crash then would leave an older note, behind which the next start does not look."""
+    noted = told.catalog.set_setting
+
+    def note(name: str, value: str) -> None:
+        assert ledger.size == 1
+        assert told.deciding.locked(), "which whoever moves the applied index waits for"
+        noted(name, value)
+
+    monkeypatch.setattr(told.catalog, "set_setting", note)
+    await told(settings(tmp_path, PEER))
+    assert not told.deciding.locked()

@@ -5,6 +5,7 @@ import pytest
 from conform.catalog_model import DictCatalog
 from fileroom.access.identity import of_address
 from fileroom.audit.refusals import Refusal
+from fileroom.catalog.errors import CatalogBusyError
 from fileroom.clock import ManualClock
 from fileroom.dimse.admission import ASSOCIATE
 from fileroom.node.turned_away import CALLERS_MAX, TurnedAway
@@ -66,3 +67,23 @@ async def test_what_is_noted_between_two_looks_is_bounded(turned_away, catalog):
     await turned_away.record()
     assert len(catalog.refused_callers()) == CALLERS_MAX
     assert turned_away.counts.total() == 3 * CALLERS_MAX
+
+
+async def test_a_catalog_that_fails_keeps_nothing_from_the_ledger(
+    turned_away, catalog, ledger, monkeypatch
+):
+    """A node that stops tells the ledger more behind this, and publishes it."""
+
+    def failing(**_: object) -> None:
+        raise CatalogBusyError("injected")
+
+    monkeypatch.setattr(catalog, "record_refused", failing)
+    turned_away.note(refusal())
+    await turned_away.flush(ended=True)
+    assert [each.kind for each in ledger.records(0)] == ["refused"]
+
+
+async def test_a_flush_lists_too(turned_away, catalog):
+    turned_away.note(refusal())
+    await turned_away.flush()
+    assert [each.count for each in catalog.refused_callers()] == [1]
