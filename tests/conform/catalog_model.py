@@ -106,9 +106,11 @@ class DictCatalog(DictCommitments):
     # spool
 
     def record_spooled(self, rows, *, node_id):
-        new = {}
+        new, named = {}, {}
         for row in rows:
             place = SpoolPlace(row.segment, row.offset)
+            if named.setdefault(place, row.sha256) != row.sha256:
+                raise SpoolPlaceError("another instance in the same call")
             held = new.get(place) or self.queue.get(place)
             if held is not None and held.sha256 != row.sha256:
                 raise SpoolPlaceError("another instance")
@@ -698,6 +700,8 @@ def matches(search, attributes) -> bool:
                 return False
     return all(
         any(each.matches(value) for value in attributes.get(each.keyword, "").split("\\"))
+        if each.kind != "empty"
+        else not attributes.get(each.keyword, "").strip("\\ \0")
         for each in conditions
     )
 

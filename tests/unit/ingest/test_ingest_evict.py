@@ -1,10 +1,14 @@
 """Evict: the local copy is the last thing dropped, after the decision is in the ledger."""
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.errors import TransientError
 from fileroom.keys.objects import SITE_KEY
+from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, uids
 from unit.ingest.stages import way_in
 
 ONE, OTHER = (1, 1, 1), (2, 1, 1)
@@ -143,3 +147,84 @@ async def test_the_catalog_is_durable_before_a_segment_goes(way, monkeypatch):
     )
     await stage.round()
     assert steps == ["durable", "gone"]
+
+
+async def test_the_catalog_sends_readers_elsewhere_before_the_file_goes(way, monkeypatch):
+    pack = await committed(way)
+    unlink = way.disk.unlink
+
+    def gone(path):
+        assert not way.all_packs()[0].local
+        unlink(path)
+
+    monkeypatch.setattr(way.disk, "unlink", gone)
+    assert await way.evict().round() == 1
+    assert not way.local(pack).exists()
+
+
+async def test_a_copy_that_is_owed_to_a_provider_no_longer_in_use_keeps_nothing(tmp_path):
+    async with way_in(tmp_path, "a", "gone") as two:
+        two.providers["gone"].lose_answers("unreachable")
+        pack = await committed(two)
+        assert two.copies(pack)["gone"] is CopyState.PENDING
+        assert await two.evict().round() == 1
+
+
+async def all_settled(way):
+    """A segment that takes landings no more, and whose one record lies in a pack."""
+    await way.land(ONE)
+    await way.seal().round(everything=True)
+    (segment,) = (way.folder / "spool").glob("*.seg")
+    return segment
+
+
+async def test_a_segment_stays_for_a_record_that_the_catalog_has_not_heard_of_yet(way, monkeypatch):
+    segment = await all_settled(way)
+    heard = threading.Event()
+    record_spooled = way.catalog.record_spooled
+
+    def by_and_by(*rows, **node):
+        heard.wait()
+        record_spooled(*rows, **node)
+
+    monkeypatch.setattr(way.catalog, "record_spooled", by_and_by)
+    conversation = way.conversation()
+    await way.arrive(conversation, OTHER)
+    await way.spool.rotate()
+    stage = way.evict(kept_bytes=1 << 30)
+    try:
+        assert [await stage.round() for _ in range(3)] == [0, 0, 0]
+        assert segment.exists()
+    finally:
+        heard.set()
+    await conversation.close()
+
+
+async def test_a_segment_stays_for_what_lands_in_it_just_now(way):
+    segment = await all_settled(way)
+    conversation = way.conversation()
+    reception = conversation.begin(
+        sop_class_uid=CT_IMAGE_STORAGE,
+        sop_instance_uid=uids(*OTHER)[2],
+        transfer_syntax_uid=EXPLICIT_LITTLE,
+    )
+    reception.write(dataset(*OTHER, size_bytes=256))
+    stage = way.evict(kept_bytes=1 << 30)
+    assert [await stage.round() for _ in range(3)] == [0, 0, 0]
+    assert segment.exists()
+    assert [each.active for each in way.spool.segments()] == [True]
+    await reception.finish()
+    await conversation.close()
+
+
+async def test_a_segment_in_which_something_acknowledged_is_damaged_stays(way, monkeypatch):
+    segment = await all_settled(way)
+    await way.spool.rotate()
+    damage = SimpleNamespace(segment=1, acknowledged=True)
+    monkeypatch.setattr(type(way.spool), "damage", [damage])
+    stage = way.evict(kept_bytes=1 << 30)
+    await stage.round()
+    assert segment.exists()
+    damage.acknowledged = False
+    await stage.round()
+    assert not segment.exists()

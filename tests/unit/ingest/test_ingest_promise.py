@@ -227,3 +227,18 @@ async def test_the_same_request_again_is_the_same_until_it_is_reported(tmp_path)
         assert promises.totals() == (2, 0)
         await promises.work()
         assert len(promises.told[AE_TITLE]) == 2
+
+
+async def test_what_has_landed_is_known_before_anything_is_judged(tmp_path, monkeypatch):
+    async with way_in(tmp_path) as way:
+        promises = Promises(way)
+        await promises.committed(A)
+        await promises.ask(A)
+        other = dataset(*A, size_bytes=512)
+
+        async def settled():
+            await way.land(A, data=other)
+
+        monkeypatch.setattr(promises.judge, "_settled", settled)
+        await promises.promise.round()
+        assert promises.totals() == (1, 0), "the other data set is on this disk only"

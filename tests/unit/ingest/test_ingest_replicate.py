@@ -6,7 +6,7 @@ import pytest
 
 from conform.memory_provider import MemoryProvider
 from fileroom.catalog.lifecycle import CopyState, PackState
-from fileroom.errors import IntegrityError
+from fileroom.errors import IntegrityError, TransientError
 from fileroom.ingest.replicate import put
 from fileroom.keys.objects import SITE_KEY
 from fileroom.pack.format import object_name
@@ -174,3 +174,23 @@ async def test_a_put_says_what_is_there_and_never_believes_a_size(there):
     else:
         with pytest.raises(IntegrityError):
             await putting
+
+
+async def test_a_put_that_left_nothing_behind_is_tried_again():
+    bucket = MemoryProvider()
+    bucket.lose_answers("before")
+    with pytest.raises(TransientError):
+        await put(
+            bucket, "keyring/x", b"data", sha256=hashlib.sha256(b"data").digest(), size_bytes=4,
+            call=Call(Lane.NEW, "test"),
+        )  # fmt: skip
+
+
+async def test_a_pack_at_risk_is_not_put_where_a_copy_of_it_is_owed(two):
+    pack = await two.sealed(ONE)
+    two.providers["b"].lose_answers("unreachable")
+    stage = two.replicate(copies_min=1)
+    await stage.round()
+    two.catalog.set_pack_state(pack.number, PackState.REPLICATED, PackState.AT_RISK)
+    assert await stage.round() == 0
+    assert two.copies(pack) == {"a": REPLICATED, "b": PENDING}

@@ -9,6 +9,7 @@ from fileroom.errors import PeerError, TransientError
 from fileroom.ingest.report import AT_ONCE_S, GIVEN_UP_AFTER_S, REST_S, REST_S_MAX
 from fileroom.ingest.verdicts import Terms
 from fileroom.provider.port import UnreachableError
+from instances import dataset
 from unit.ingest.promises import AE_TITLE, Association, Promises, failures
 from unit.ingest.stages import way_in
 
@@ -231,3 +232,27 @@ async def test_results_of_hundreds_of_instances_say_each_once(tmp_path):
         (result,) = promises.told[AE_TITLE]
         assert len(set(result.references)) == len(result.reasons) == 2500
         assert set(result.reasons) == {0x0112}
+
+
+async def test_a_commitment_is_over_when_the_ledger_says_so_and_not_before(tmp_path):
+    async with way_in(tmp_path) as way:
+        promises = Promises(way)
+        await judged(promises, "1.7.1")
+        await way.ledger.close()
+        await promises.tell()
+        assert promises.told[AE_TITLE], "the peer was told, and will be once more"
+        assert promises.totals() == (0, 1)
+
+
+async def test_what_has_landed_since_is_known_before_a_peer_is_told(tmp_path, monkeypatch):
+    async with way_in(tmp_path) as way:
+        promises = Promises(way)
+        await judged(promises, "1.7.1")
+
+        async def settled():
+            await way.land(A, data=dataset(*A, size_bytes=512))
+
+        monkeypatch.setattr(promises.judge, "_settled", settled)
+        await promises.tell()
+        assert promises.told == {}
+        assert promises.totals() == (1, 0), "one that is on this disk only is waited for"

@@ -175,3 +175,42 @@ async def test_a_state_that_moved_meanwhile_is_looked_at_again(way, monkeypatch)
     with pytest.raises(TransientError):
         await way.verify().round()
     assert way.states() == [PackState.AT_RISK]
+
+
+async def late(two):
+    """A pack that has moved on, whose copy at b was put behind it."""
+    two.providers["b"].lose_answers("unreachable")
+    pack = await two.sealed(ONE)
+    await two.replicate().round()
+    await two.verify().round()
+    await two.replicate().round()
+    assert (two.states(), two.copies(pack)["b"]) == ([PackState.VERIFIED], REPLICATED)
+    return pack
+
+
+@pytest.mark.parametrize("spoiled", ["pack", "study key"])
+async def test_a_late_copy_that_is_not_what_was_put_makes_its_pack_at_risk(two, spoiled):
+    pack = await late(two)
+    objects = two.providers["b"].objects
+    prefix = "packs/" if spoiled == "pack" else f"keyring/{pack.study_key_id.hex()}/"
+    (name,) = (each for each in objects if each.startswith(prefix))
+    objects[name] = objects[name][:-1] + b"?"
+    await two.verify().round()
+    assert two.states() == [PackState.AT_RISK]
+
+
+async def test_a_study_key_of_the_same_length_is_not_the_same(way):
+    (pack,) = await replicated(way, ONE)
+    objects = way.providers["a"].objects
+    (name,) = (n for n in objects if n.startswith(f"keyring/{pack.study_key_id.hex()}/"))
+    objects[name] = objects[name][:-1] + b"?"
+    await way.verify().round()
+    assert way.states() == [PackState.AT_RISK]
+
+
+async def test_what_was_verified_at_a_provider_that_is_not_in_use_counts_for_nothing(way):
+    (pack,) = await replicated(way, ONE)
+    way.catalog.set_copy(pack.number, "a", REPLICATED, VERIFIED)
+    way.providers.clear()
+    await way.verify().round()
+    assert way.states() == [PackState.AT_RISK]

@@ -111,3 +111,11 @@ def test_of_what_is_over_one_week_is_held(catalog):
     assert len(heard(catalog, *days)._over) == 8
     known = [day for day in range(31) if catalog.commitment("CT1", f"1.7.{day}")]
     assert known == list(range(23, 31))
+
+
+def test_what_was_over_long_ago_does_not_wait_again(catalog):
+    """Nothing remembers that it was told; and nobody may be told once more."""
+    (asked,) = parts("1.7.1", at_ns=1)
+    later = REPORTED_KEPT_NS + 10
+    heard(catalog, asked, reported("1.7.1", at_ns=2), reported("1.7.2", at_ns=later))
+    assert catalog.commitment("CT1", "1.7.1") is None

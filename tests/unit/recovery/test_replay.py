@@ -4,8 +4,10 @@ import pytest
 
 from conform.catalog_model import DictCatalog
 from fileroom.audit import event
-from fileroom.catalog.errors import StateMovedError
+from fileroom.catalog.errors import CatalogBusyError, StateMovedError
+from fileroom.catalog.references import digest_of, folded
 from fileroom.clock import ManualClock
+from fileroom.dicom.commitment import Reference
 from fileroom.errors import IntegrityError
 from fileroom.pack.format import object_name
 from fileroom.recovery.replay import EFFECTS, NewerLedgerError, Replay
@@ -118,3 +120,34 @@ async def test_a_log_that_lost_its_end_is_not_opened(tmp_path, catalog):
     (tmp_path / ledger.site / "00000001.seg").write_bytes(lost)
     with pytest.raises(IntegrityError, match="and 3 were durable"):
         open_ledger(tmp_path, size_min=catalog.applied_index())
+
+
+async def test_a_tail_is_noted_as_applied_when_its_promises_are_in_the_catalog(
+    tmp_path, catalog, monkeypatch
+):
+    references = (Reference("1.2.840.10008.5.1.4.1.1.2", "1.9.1"),)
+    asked = event.CommitmentRequested(
+        ae_title="CT1",
+        address="10.0.0.7",
+        transaction_uid="1.7.1",
+        requested_at_ns=1,
+        part=0,
+        parts=1,
+        referenced_sha256=digest_of(references).hex(),
+        references=folded(references),
+    )
+
+    def busy(asked: object) -> None:
+        raise CatalogBusyError("injected")
+
+    async with ledger_in(tmp_path) as ledger:
+        await tell(ledger, asked)
+        replay = Replay(catalog=catalog, ledger=ledger)
+        with monkeypatch.context() as patched:
+            patched.setattr(catalog, "record_commitment", busy)
+            with pytest.raises(CatalogBusyError):
+                replay.apply(replay.tail())
+        assert catalog.applied_index() == 0
+        replay.apply(replay.tail())
+        assert catalog.applied_index() == 1
+        assert catalog.commitment("CT1", "1.7.1").referenced_sha256 == digest_of(references)
