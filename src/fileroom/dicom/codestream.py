@@ -2,7 +2,8 @@
 (T.800 §A) and RLE (PS3.5 §G). Pure.
 
 Read before a decoder is given the frame: decoders make room for whatever image a frame claims,
-and those of JPEG give an image of half a frame without a word.
+and those of JPEG give an image of half a frame without a word. So nothing is passed over here that
+a decoder reads, and nothing is read that it passes over.
 """
 
 from struct import Struct
@@ -20,6 +21,9 @@ _JPEG_LS: Final = 0xF7
 _LOSSLESS: Final = 0xC3
 # SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS.
 _FRAME_HEADERS: Final = frozenset({*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC})
+# A length follows all markers but these: RST, SOI and EOI (T.81 §B.1.1.3); nor are there others
+# below SOF0 with which a frame header is to be had (Table B.1).
+_WITHOUT_LENGTH: Final = frozenset({*range(0xC0), *range(0xD0, 0xDA), 0xFF})
 _APP0, _APP14 = 0xE0, 0xEE
 _RGB_IDS: Final = (b"RGB", b"rgb")
 _SIZE: Final = Struct(">HHIIIIIIIIH")  # Lsiz, Rsiz, grid, offset, tile, tile offset, Csiz
@@ -40,6 +44,7 @@ class Codestream(NamedTuple):
         signed: whether its samples are signed numbers.
         lossless: whether a JPEG frame is of the lossless process.
         is_rgb: what a JPEG frame of three components says of its colours; None: nothing.
+        start: where it begins in the frame.
     """
 
     columns: int
@@ -49,6 +54,7 @@ class Codestream(NamedTuple):
     signed: bool = False
     lossless: bool = False
     is_rgb: bool | None = None
+    start: int = 0
 
 
 def of_jpeg(frame: bytes) -> Codestream:
@@ -73,6 +79,8 @@ def of_jpeg(frame: bytes) -> Codestream:
             break
         marker, length_bytes = header[1], int.from_bytes(header[2:], "big")
         segment = frame[position + 4 : position + 2 + length_bytes]
+        if marker in _WITHOUT_LENGTH or length_bytes < 2:
+            raise CodestreamError(f"a marker {marker:02X}H before the frame header of a JPEG frame")
         if marker in _FRAME_HEADERS:
             return _of_frame_header(marker, segment, is_rgb)
         if marker == _APP14 and segment.startswith(b"Adobe") and len(segment) >= 12:
@@ -130,6 +138,7 @@ def of_jpeg_2000(frame: bytes) -> Codestream:
         components=components,
         precision_bits=(kind[0] & 0x7F) + 1,
         signed=kind[0] & 0x80 != 0,
+        start=start,
     )
 
 

@@ -134,7 +134,9 @@ def _jpeg_2000(frame: bytes, image: ImagePixel, syntax: str) -> bytes:
     import imagecodecs
 
     stream = _fitting(codestream.of_jpeg_2000(frame), image)
-    return _cells(imagecodecs.jpeg2k_decode(frame), stream, image, syntax)
+    # Without the boxes of a JP2 file: of their palettes and sizes nothing is known here.
+    pixels = imagecodecs.jpeg2k_decode(frame[stream.start :] if stream.start else frame)
+    return _cells(pixels, stream, image, syntax)
 
 
 def _rle(frame: bytes, image: ImagePixel, _: str) -> bytes:

@@ -2,6 +2,7 @@
 pixels. What cannot be said there is refused before anything is given."""
 
 import struct
+import tracemalloc
 import warnings
 import zlib
 from io import BytesIO
@@ -29,6 +30,7 @@ from dicom_samples import (
     samples,
     undefined_sequence,
 )
+from fileroom.dicom import pixel_decoding
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dicom.part10 import write_header
 from fileroom.dicom.transcoding import PIECE_BYTES, SOURCES, TARGETS, Transcoding, can_transcode
@@ -505,6 +507,33 @@ def test_a_frame_of_another_image_is_refused_before_a_codec_sees_it():
     assert "60000 x 60000" in refused(lossless, bytes(huge), **image)
 
 
+def test_a_frame_that_shows_us_one_image_and_the_codec_another_is_refused():
+    import imagecodecs
+
+    pixels = numpy.zeros((300, 300), "u1")
+    image = {"rows": 4, "columns": 4, "bits": 8}
+    # Marker segments of which codecs pass over the marker alone: for us the frame header would
+    # lie in a comment, where what is taken for a length leads to.
+    jpeg = bytes(imagecodecs.jpeg8_encode(pixels))[2:]
+    assert jpeg[:4] == b"\xff\xe0\x00\x10"
+    header = b"\xff\xc0\x00\x0b\x08\x00\x04\x00\x04\x01\x00\x11\x00"
+    comment = b"\xff\xfe\xff\xfd" + bytes(0xFFE0 - 18 - 4) + header
+    jpeg = jpeg[:18] + comment + bytes(2 + 0xFFFD - len(comment)) + jpeg[18:]
+    for marker in (b"\xff\x00", b"\xff\x01", b"\xff\xd0"):
+        assert "marker" in refused(JPEG_BASELINE, b"\xff\xd8" + marker + jpeg, **image)
+    # A JP2 file: its first codestream stands in a box that codecs pass over.
+    wrapped = bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="JP2"))
+    size = bytearray(wrapped[wrapped.index(b"\xff\x4f\xff\x51") :][:45])
+    size[8:16] = struct.pack(">II", 4, 4)
+    boxes = 12 + int.from_bytes(wrapped[12:16], "big")
+    free = struct.pack(">I4s", 8 + len(size), b"free") + bytes(size)
+    assert "the codec refuses it" in refused(
+        JPEG + "90", wrapped[:boxes] + free + wrapped[boxes:], **image
+    )
+    whole = compressed([wrapped], rows=300, columns=300, bits=8)
+    assert pixel_value(transcoded(whole, JPEG + "90")) == pixels.tobytes()
+
+
 def test_a_frame_that_is_cut_off_is_refused():
     import imagecodecs
 
@@ -521,6 +550,43 @@ def test_a_frame_that_is_cut_off_is_refused():
         assert len(pixel_value(transcoded(whole, stored))) == 64
         for end in (3, len(frame) // 2, len(frame) - 4):
             assert refused(stored, bytes(frame[:end]), **image)
+
+
+def test_a_header_that_ends_too_early_is_refused():
+    image = {"rows": 4, "columns": 4, "bits": 8}
+    header = b"\xff\xd8\xff\xc0\x00\x04\x08\x00\xff\xd9"
+    assert "cut off" in refused(JPEG_BASELINE, header, **image)
+    size = b"\xff\x4f\xff\x51\x00\x29\x00\x00\xff\xd9"
+    assert "cut off" in refused(JPEG + "90", size, **image)
+    data = ct_explicit()
+    with pytest.raises(InstanceError, match="ends inside an element"):
+        transcoded(data[:-1], EXPLICIT)
+
+
+def test_what_a_codec_says_is_not_repeated(monkeypatch):
+    import imagecodecs
+
+    def decode(frame: bytes) -> None:
+        raise RuntimeError("DOE^JOHN")
+
+    monkeypatch.setattr(imagecodecs, "jpeg2k_decode", decode)
+    frame = jpeg_2000(numpy.zeros((4, 4), "<u2"), reversible=True)
+    said = refused(JPEG + "90", frame, rows=4, columns=4)
+    assert "RuntimeError" in said
+    assert "DOE" not in said
+
+
+def test_no_more_is_inflated_or_read_than_a_frame_may_have(monkeypatch):
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    bomb = deflate.compress(bytes(1 << 26)) + deflate.flush()
+    tracemalloc.start()
+    try:
+        assert "due" in refused(DEFLATED_FRAMES, bomb, rows=1, columns=2, bits=8)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr(pixel_decoding, "FRAME_BYTES_MAX", 16)
+    assert "compressed frame of 18 B" in refused(RLE, bytes(18), rows=4, columns=4, bits=8)
 
 
 def test_one_bad_frame_refuses_all_of_them():
