@@ -24,9 +24,12 @@ RESULT = Result("1.7.1", [Reference("1.2.840.10008.5.1.4.1.1.2", "1.9.1")], [Non
 class Peer:
     """Accepts whatever context comes, answers about roles as it is told to, and every report."""
 
-    def __init__(self, *, roles: tuple[RoleSelection, ...], accepts: bool = True) -> None:
+    def __init__(
+        self, *, roles: tuple[RoleSelection, ...], accepts: bool = True, releases: bool = True
+    ) -> None:
         self.roles = roles
         self.accepts = accepts
+        self.releases = releases
         self.proposed: tuple[RoleSelection, ...] = ()
         self.told: list[Command] = []
 
@@ -54,7 +57,7 @@ class Peer:
                 self.told.append(taken)
             elif isinstance(taken, MessageFragment) and taken.is_last:
                 upper.send_message(1, message.response(self.told[-1], 0))
-        elif isinstance(event, ReleaseRequested):
+        elif isinstance(event, ReleaseRequested) and self.releases:
             upper.reply_release()
 
 
@@ -65,8 +68,10 @@ async def listening(peer: Peer) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def told(port: int) -> int:
-    return await tell("127.0.0.1", port, RESULT, calling="FILEROOM", called="CT1")
+async def told(port: int, *, timeout_s: float = 30) -> int:
+    return await tell(
+        "127.0.0.1", port, RESULT, calling="FILEROOM", called="CT1", timeout_s=timeout_s
+    )
 
 
 @pytest.mark.parametrize("scu", [False, True])
@@ -83,6 +88,11 @@ async def test_a_peer_that_is_silent_about_roles_is_told():
     peer = Peer(roles=())
     async with listening(peer) as port:
         assert await told(port) == 0
+
+
+async def test_a_peer_that_answers_and_then_hangs_is_told():
+    async with listening(Peer(roles=(), releases=False)) as port:
+        assert await told(port, timeout_s=0.2) == 0
 
 
 async def test_a_peer_that_refuses_us_the_role_is_not_told():

@@ -22,7 +22,7 @@ from fileroom.wire.event import (
     ReleaseRequested,
     TransportClosed,
 )
-from fileroom.wire.message import Command, MessageReader
+from fileroom.wire.message import Command, MessageReader, decode_command
 from fileroom.wire.pdu import AssociateReject, AssociateRequest, ProposedContext
 from fileroom.wire.presentation import AcceptedContext, Buffer
 from fileroom.wire.upper_layer import Association
@@ -30,6 +30,7 @@ from fileroom.wire.user_information import RoleSelection, UserInformation
 
 PDU_SIZE_BYTES_MAX = 128 * 1024
 READ_BYTES = 64 * 1024
+CLOSE_S = 2.0  # for a peer to read what is left, when all has been said
 REJECTED_TRANSIENT = 2  # PS3.8 §9.3.4, Table 9-21
 REJECTIONS = {
     (1, 1): "no reason given",
@@ -105,8 +106,10 @@ class PeerAssociation:
         Where `dataset` fails half a message has gone out: then only `abort` is left to be done.
 
         Raises:
-            BrokenOffError, UnreachableError; what `dataset` raises.
+            BrokenOffError: also where the peer answers what was not asked.
+            UnreachableError; what `dataset` raises.
         """
+        message_id = decode_command(command).get("MessageID")
         if isinstance(dataset, AsyncIterator):
             for piece in self._upper.message_pdus(context_id, command):
                 await self._write(piece)
@@ -118,41 +121,62 @@ class PeerAssociation:
         else:
             for piece in self._upper.message_pdus(context_id, command, dataset):
                 await self._write(piece)
-        while True:
-            found = await self._next_event()
-            if not isinstance(found, MessageFragment):
-                raise _ended(found)
-            taken = self._messages.take(found)
-            if isinstance(taken, Command) and taken.is_response:
-                return taken
+        async with self._in_time():
+            while True:
+                found = await self._next_event()
+                if not isinstance(found, MessageFragment):
+                    raise _ended(found)
+                taken = self._messages.take(found)
+                if isinstance(taken, Command) and taken.is_response:
+                    break
+        if taken.number("MessageIDBeingRespondedTo") != message_id:
+            raise BrokenOffError("the peer answered what was not asked")
+        return taken
 
     async def open(self) -> None:
-        """Ask for the association. Raises BusyError, RejectedError, BrokenOffError."""
+        """Ask for the association. Raises BusyError, RejectedError, BrokenOffError,
+        UnreachableError."""
         self._upper.connected()
-        found = await self._next_event()
+        async with self._in_time():
+            found = await self._next_event()
         if isinstance(found, AssociateRejected):
             raise _rejection(found.reject)
         if not isinstance(found, AssociateAccepted):
             raise _ended(found)
 
     async def release(self) -> None:
-        """End the association in order; a peer that ends it otherwise is no matter."""
+        """End the association in order; a peer that ends it otherwise, or not, is no matter."""
         if not self._upper.may_send_data:
             return  # it ended while we said nothing
         self._upper.release()
-        with suppress(BrokenOffError):
-            while True:
-                found = await self._next_event()
-                if isinstance(found, ReleaseRequested):
-                    self._upper.reply_release()
-                elif isinstance(found, ReleaseConfirmed | Aborted | TransportClosed):
-                    return
+        with suppress(BrokenOffError, UnreachableError):
+            async with self._in_time():
+                await self._released()
+
+    async def _released(self) -> None:
+        while True:
+            found = await self._next_event()
+            if isinstance(found, ReleaseRequested):
+                self._upper.reply_release()
+            elif isinstance(found, ReleaseConfirmed | Aborted | TransportClosed):
+                return
 
     async def abort(self) -> None:
-        """End the association at once."""
+        """End the association at once, without waiting for a peer that may read nothing."""
         self._upper.abort()
-        with suppress(UnreachableError, BrokenOffError):
-            await self._write(self._upper.data_to_send())
+        if not self._writer.is_closing():
+            self._writer.write(self._upper.data_to_send())
+
+    async def close(self) -> None:
+        """Close the connection. What the peer does not read soon is dropped: one that reads
+        nothing would keep the connection, and us, for ever."""
+        self._writer.close()
+        try:
+            with suppress(OSError):
+                async with asyncio.timeout(min(self._timeout_s, CLOSE_S)):
+                    await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
 
     async def _write(self, data: bytes) -> None:
         if self._writer.is_closing():
@@ -166,18 +190,24 @@ class PeerAssociation:
         except OSError as error:
             raise BrokenOffError(f"the connection was lost: errno {error.errno}") from error
 
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """What is awaited here comes within the timeout, whatever else the peer says meanwhile."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except TimeoutError as error:
+            raise UnreachableError(
+                f"the peer did not answer within {self._timeout_s:g} s"
+            ) from error
+
     async def _next_event(self) -> Event:
         while (found := self._upper.next_event()) is None:
             if data := self._upper.data_to_send():
                 await self._write(data)
             nagle.acknowledge(self._writer.transport)
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    received = await self._reader.read(READ_BYTES)
-            except TimeoutError as error:
-                raise UnreachableError(
-                    f"the peer did not answer within {self._timeout_s:g} s"
-                ) from error
+                received = await self._reader.read(READ_BYTES)
             except OSError as error:
                 raise BrokenOffError(f"the connection was lost: errno {error.errno}") from error
             if received:
@@ -243,9 +273,7 @@ async def associate(
             raise
         await association.release()
     finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        await association.close()
 
 
 def _rejection(reject: AssociateReject) -> BusyError | RejectedError:
