@@ -53,7 +53,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
         self._performer: Performer | None = None
         self._outgoing = Outgoing(self.name, self._upper, self._flush)
         self._operation: Operation | None = None  # whose data set is arriving
-        self._skipping = False  # a data set that comes with a response
+        self._skipping = False  # a data set that comes with a response or a C-CANCEL
         self._outstanding: dict[int, Operation] = {}  # by message ID
         self._operations_max = 1
         self._deferred: Command | None = None  # one too many for the window
@@ -119,8 +119,9 @@ class ServedAssociation(asyncio.BufferedProtocol):
         if patience.close_is_overdue(now_s, limits.artim_s):
             self._transport.abort()
         awaits_answer = bool(self._outstanding) and self._operation is None
+        # A peer that has asked too much to be heard may owe us an answer all the same.
         awaits_answer = awaits_answer and not self._outgoing.waits_for_peer
-        ours = awaits_answer or bool(self._held & (Hold.LANDING | Hold.WINDOW))
+        ours = awaits_answer or bool(self._held & Hold.LANDING)
         silence_s = patience.silence_s(now_s, progress=self._progress, ours=ours)
         if self.established and not patience.is_closing and silence_s >= limits.idle_timeout_s:
             LOG.info("association %s: silent for %.0f s, aborted", self.name, silence_s)
@@ -190,6 +191,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
             named = self._outstanding.get(command.number("MessageIDBeingRespondedTo"))
             if named is not None:
                 named.cancel()
+            self._skipping = command.has_data_set
             return
         if command.is_response:
             if self._outgoing.answered(command):

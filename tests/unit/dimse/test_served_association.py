@@ -5,11 +5,12 @@ import logging
 
 import pytest
 
-from dimse_fakes import MemoryReceiver, nothing_to_read
+from dimse_fakes import MemoryReceiver, MemoryReception, nothing_to_read
 from fileroom.access.decide import Action, Decision
 from fileroom.clock import ManualClock
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dimse.association import ServedAssociation
+from fileroom.dimse.operation import Answer, GoneError, Settled
 from fileroom.dimse.server import SERVICES, DimseServer, Limits, Refusal
 from fileroom.errors import RefusedError, TransientError
 from fileroom.ingest.receive import MismatchError
@@ -23,7 +24,7 @@ from fileroom.wire.event import (
     MessageFragment,
     ReleaseConfirmed,
 )
-from fileroom.wire.message import CommandField, decode_command
+from fileroom.wire.message import Command, CommandField, decode_command
 from fileroom.wire.pdu import AssociateReject, ProposedContext
 from fileroom.wire.sop_class import VERIFICATION
 from fileroom.wire.upper_layer import Association
@@ -428,6 +429,98 @@ async def test_a_cancel_of_nothing_is_passed_over_and_a_response_to_nothing_abor
     assert (aborted.source, aborted.reason, aborted.by_peer) == (2, 6, True)
 
 
+class Waiting(Settled):
+    """An operation that goes on until it is cancelled; as C-FIND does, for one."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command, Answer(0xFE00))
+        self.last, self.answer = self.answer, None
+        self.cancelled = asyncio.Event()
+
+    async def perform(self, talk: object) -> Answer:
+        await self.cancelled.wait()
+        return self.last
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+def cancel(message_id: int, *, data_set_type: int = 0x0101) -> bytes:
+    return message.encode_command(
+        {
+            "CommandField": CommandField.C_CANCEL_RQ,
+            "MessageIDBeingRespondedTo": message_id,
+            "CommandDataSetType": data_set_type,
+        }
+    )
+
+
+async def test_a_cancel_reaches_the_operation_that_it_names_and_no_other():
+    setup = Setup()
+    talk = setup.talk(window=AsyncOperations(4, 1))
+    talk.protocol._performer.begin = Waiting
+    for message_id in (1, 2):
+        talk.echo(message_id)
+    talk.upper.send_message(ECHO_CONTEXT, cancel(2))
+    talk.send()
+    await settle()
+    talk.events()
+    assert talk.statuses == {2: 0xFE00}
+    talk.wire.close()
+    await settle()
+    assert setup.server.associations == 0  # the other one was told that nobody is there
+
+
+async def test_a_data_set_behind_what_has_none_is_dropped(caplog):
+    setup = Setup()
+    talk = setup.talk()
+    talk.upper.send_message(ECHO_CONTEXT, cancel(1, data_set_type=1), [b"no identifier"])
+    talk.send()
+    elements = {"CommandField": CommandField.C_ECHO_RQ, "CommandDataSetType": 0x0101}
+    asking = asyncio.create_task(talk.protocol._outgoing.ask(ECHO_CONTEXT, elements))
+    await settle()
+    talk.wire.written.clear()
+    answer = message.encode_command(
+        {
+            "CommandField": CommandField.C_ECHO_RQ | 0x8000,
+            "MessageIDBeingRespondedTo": 1,
+            "CommandDataSetType": 1,
+            "Status": 0,
+        }
+    )
+    talk.upper.send_message(ECHO_CONTEXT, answer, [b"nor this"])
+    talk.send()
+    assert (await asking).number("Status") == 0
+    talk.echo(3)
+    assert talk.events() == []
+    assert talk.statuses == {3: 0}
+    assert "Error" not in caplog.text
+
+
+async def test_a_mistake_of_ours_in_a_full_landing_costs_one_instance_only(caplog):
+    setup = Setup()
+    talk = setup.talk()
+    setup.receiver.full_after_bytes = 30_000
+
+    async def fails() -> None:
+        raise ZeroDivisionError("DOE^JOHN")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MemoryReception, "ready", lambda _: fails())
+        talk.store("1.2.1", bytes(200_000), message_id=1)
+        await settle()
+    setup.receiver.full_after_bytes = None
+    talk.send(b"")
+    assert setup.receiver.abandoned == ["1.2.1"]
+    talk.store("1.2.2", message_id=2)
+    await settle()
+    talk.events()
+    assert talk.statuses == {1: 0x0110, 2: 0}
+    assert [each.sop_instance_uid for each in setup.receiver.landed] == ["1.2.2"]
+    assert "ZeroDivisionError" in caplog.text
+    assert "DOE" not in caplog.text
+
+
 async def test_an_instance_that_breaks_off_is_given_up():
     setup = Setup()
     for ending in (golden.USER_ABORT, golden.octets("04 00 FFFFFFFF 0000"), golden.RELEASE_RQ):
@@ -625,6 +718,28 @@ async def test_waiting_for_our_own_disk_is_no_silence_of_the_peer():
     assert talk.statuses == {1: 0}
 
 
+async def test_a_request_too_many_does_not_keep_an_association_that_owes_us_an_answer():
+    setup = Setup(idle_timeout_s=60, artim_s=30)
+    talk = setup.talk()
+    setup.receiver.gate = asyncio.get_running_loop().create_future()
+    talk.store("1.2.1", message_id=1)
+    # As C-GET does: the answer could be read no more once one request is too many.
+    elements = {"CommandField": CommandField.C_STORE_RQ, "CommandDataSetType": 0x0101}
+    asking = asyncio.create_task(talk.protocol._outgoing.ask(CT_CONTEXT, elements))
+    await settle()
+    talk.echo(2)
+    assert not talk.wire.reading
+    setup.tick(talk, 1)
+    setup.tick(talk, 60)
+    assert talk.wire.written.endswith(b"\x07\0\0\0\0\4\0\0\0\0")  # A-ABORT
+    setup.tick(talk, 30)
+    assert talk.wire.closed
+    with pytest.raises(GoneError):
+        await asking
+    setup.receiver.gate.set_result(None)
+    await settle()
+
+
 async def test_silence_in_the_middle_of_a_data_set_is_silence():
     setup = Setup(idle_timeout_s=60)
     talk = setup.talk()
@@ -663,6 +778,21 @@ async def test_stopping_finishes_the_instance_in_flight_and_takes_no_more():
     assert busy.statuses == {1: 0}
     await stopping
     assert setup.receiver.conversations[0].closed
+
+
+async def test_stopping_waits_for_an_instance_of_which_all_is_here():
+    setup = Setup()
+    talk = setup.talk()
+    setup.receiver.gate = asyncio.get_running_loop().create_future()
+    talk.store("1.2.1")
+    await settle()
+    stopping = asyncio.create_task(setup.server.stop(drain_s=10))
+    await settle()
+    assert talk.events() == []
+    setup.receiver.gate.set_result(None)
+    await stopping
+    assert talk.events() == [Aborted(0, 0, by_peer=True)]
+    assert talk.statuses == {1: 0}
 
 
 async def test_stopping_waits_no_longer_than_it_was_told():
