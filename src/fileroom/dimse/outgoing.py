@@ -1,6 +1,8 @@
 """What we send in one association: messages one behind another, none inside another.
 
-Answers may be ready while a data set of ours is on its way (C-GET); they wait for its end.
+Answers may be ready while a data set of ours is on its way (C-GET); they wait for its end. Those
+are few: whoever sends one answer after another waits himself, and a peer is answered no more
+requests than it may have outstanding.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.upper_layer import Association
 
 MESSAGE_ID_MAX = 0xFFFF
+BEHIND_MAX = 256  # answers that wait; more than any window that is negotiated
 
 
 class _Message(NamedTuple):
@@ -36,7 +39,8 @@ class Outgoing:
         self.name = name
         self._upper = upper
         self._flush = flush
-        self._streaming = False
+        self._between = asyncio.Event()  # set while no data set is on its way
+        self._between.set()
         self._behind: deque[_Message] = deque()  # what waits for the end of a stream
         self._turn = asyncio.Lock()  # of our own requests
         self._asked: dict[int, asyncio.Future[Command]] = {}
@@ -46,14 +50,15 @@ class Outgoing:
 
     @property
     def waits_for_peer(self) -> bool:
-        """Whether the peer owes us an answer, or has to read before we can go on."""
-        return bool(self._asked) or self._room is not None
+        """Whether the peer owes us an answer, or has to read before we can go on. While a data set
+        is on its way to a peer that reads, it is we who read on."""
+        return self._room is not None or (bool(self._asked) and self._between.is_set())
 
     @property
     def is_idle(self) -> bool:
         """Whether all that was to be sent has gone to the socket. What was asked and not answered
         does not count: a peer that wants to leave can answer nothing any more (PS3.8 §9.2.3)."""
-        return not self._streaming and not self._behind
+        return self._between.is_set() and not self._behind
 
     @property
     def contexts(self) -> Mapping[int, AcceptedContext]:
@@ -77,8 +82,12 @@ class Outgoing:
         self._send(_Message(request.context_id, command, answer.data_set))
 
     async def respond(self, request: Command, answer: Answer) -> None:
-        """Send a response that is not the last, when the peer reads. Raises GoneError."""
+        """Send a response that is not the last, when the peer reads and no data set is on its
+        way. Raises GoneError."""
         await self.writable()
+        while not self._between.is_set():
+            await self._between.wait()
+            await self.writable()
         self.answer(request, answer)
 
     async def writable(self) -> None:
@@ -150,7 +159,7 @@ class Outgoing:
         # What cannot be read at all is found out before anything of the message is sent.
         data = await anext(data_set, None)
         await self.writable()
-        self._streaming = True
+        self._between.clear()
         try:
             for piece in upper.message_pdus(context_id, command):
                 upper.queue(piece)
@@ -167,14 +176,18 @@ class Outgoing:
             upper.abort()
             raise
         finally:
-            self._streaming = False
+            self._between.set()
             self._flush()
         while self._behind:
             self._send(self._behind.popleft())
 
     def _send(self, queued: _Message) -> None:
-        if self._streaming:
-            self._behind.append(queued)
+        if not self._between.is_set():
+            if len(self._behind) == BEHIND_MAX:
+                self._upper.abort()
+                self._flush()
+            else:
+                self._behind.append(queued)
         elif self._upper.may_send_data:
             data_set = None if queued.data_set is None else (queued.data_set,)
             self._upper.send_message(queued.context_id, queued.command, data_set)

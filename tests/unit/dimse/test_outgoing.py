@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fileroom.dimse.operation import Answer, GoneError
-from fileroom.dimse.outgoing import Outgoing
+from fileroom.dimse.outgoing import BEHIND_MAX, Outgoing
 from fileroom.wire.event import MessageFragment
 from fileroom.wire.message import Command, CommandField, MessageReader
 from fileroom.wire.status import Status
@@ -105,6 +105,27 @@ async def test_a_data_set_waits_for_a_peer_that_does_not_read(line: Line):
     await asking
 
 
+async def test_a_peer_that_stops_reading_in_the_middle_is_sent_a_piece_and_no_more(line: Line):
+    asking = asyncio.create_task(line.outgoing.ask(1, STORE, pieces(*[bytes(9000)] * 9)))
+    flush = line.outgoing._flush
+
+    def full() -> None:
+        flush()
+        line.outgoing.pause()
+
+    line.outgoing._flush = full
+    await turns()
+    begun, data = line.heard()
+    assert begun == CommandField.C_STORE_RQ
+    assert 0 < len(data) < 9000
+    line.outgoing._flush = flush
+    line.outgoing.resume()
+    await turns()
+    assert line.heard() == [bytes(9 * 9000 - len(data))]
+    line.answer(1)
+    await asking
+
+
 async def test_our_requests_go_out_one_after_another_under_numbers_of_their_own(line: Line):
     both = [asyncio.create_task(line.outgoing.ask(1, STORE, pieces(each))) for each in (b"a", b"b")]
     await turns()
@@ -159,3 +180,48 @@ async def test_message_ids_begin_anew_behind_the_last_one(line: Line):
         await turns()
         assert line.answer(message_id)
         await asking
+
+
+async def test_matches_do_not_gather_behind_a_data_set_that_is_on_its_way(line: Line):
+    gate = asyncio.Event()
+    asking = asyncio.create_task(line.outgoing.ask(1, STORE, pieces(b"a", b"b", gate=gate)))
+    await turns()
+    responding = asyncio.create_task(line.outgoing.respond(REQUEST, Answer(Status.PENDING)))
+    await turns()
+    assert not responding.done()
+    gate.set()
+    await turns()
+    assert responding.done()
+    assert line.heard() == [CommandField.C_STORE_RQ, b"ab", CommandField.C_FIND_RQ | 0x8000]
+    line.answer(1)
+    await asking
+
+
+async def test_a_peer_that_asks_on_and_on_behind_a_data_set_is_left(line: Line):
+    asking = asyncio.create_task(
+        line.outgoing.ask(1, STORE, pieces(b"a", b"b", gate=asyncio.Event()))
+    )
+    await turns()
+    for _ in range(BEHIND_MAX):
+        line.outgoing.answer(REQUEST, Answer(Status.SUCCESS))
+    assert line.outgoing.is_open
+    line.outgoing.answer(REQUEST, Answer(Status.SUCCESS))
+    assert not line.outgoing.is_open
+    assert [type(each).__name__ for each in line.heard()][-1] == "Aborted"
+    asking.cancel()
+
+
+async def test_a_data_set_that_we_are_reading_is_nothing_that_the_peer_owes(line: Line):
+    gate = asyncio.Event()
+    asking = asyncio.create_task(line.outgoing.ask(1, STORE, pieces(b"a", b"b", gate=gate)))
+    await turns()
+    assert not line.outgoing.waits_for_peer
+    line.outgoing.pause()
+    assert line.outgoing.waits_for_peer
+    line.outgoing.resume()
+    gate.set()
+    await turns()
+    assert line.outgoing.waits_for_peer
+    line.answer(1)
+    await asking
+    assert not line.outgoing.waits_for_peer
