@@ -6,6 +6,7 @@ stands in them included.
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,11 @@ from fileroom.dicom.identifier import Identifier, Key
 from fileroom.dicom.json_key import key_of
 from fileroom.dicom.match import Condition
 from fileroom.dimse.query_keys import TIMEZONE_OFFSET, Query, is_matchable
+from fileroom.errors import RefusedError
+
+# Elements that are looked at in the items of one instance: each key once in each item, and all of
+# it in one turn of the loop. Six of each frame, where there are thousands, are far below.
+LOOKED_AT_MAX: Final = 50_000
 
 # Attributes whose moments belong together, by their place in a data set (PS3.6 §6).
 MOMENTS = {
@@ -28,6 +34,10 @@ MOMENTS = {
 TAGS = {keyword: tag for tag, keyword in MOMENTS.items()} | {OFFSET: TIMEZONE_OFFSET}
 _data_set = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _element = msgspec.json.Decoder(dict[str, object])
+
+
+class TooManyItemsError(RefusedError):
+    """What is asked of the items of an instance is more than is looked at."""
 
 
 class InstanceKeys:
@@ -45,12 +55,18 @@ class InstanceKeys:
         )
         combined = query.extended.combined_datetime
         self._together, self._apart = pair_up(conditions) if combined else ((), conditions)
+        self._looked_at = 0  # of the instance at hand
 
     def __bool__(self) -> bool:
         return bool(self._query.own)
 
     def matches(self, dicom_json: bytes) -> Identifier | None:
-        """What the instance with this DICOM JSON object answers; None where it is no match."""
+        """What the instance with this DICOM JSON object answers; None where it is no match.
+
+        Raises:
+            TooManyItemsError: over LOOKED_AT_MAX elements in items would have to be looked at.
+        """
+        self._looked_at = 0
         said = _data_set.decode(dicom_json)
         moments = self._moments_of(said)
         if not all(is_within(pair, moments) for pair in self._together):
@@ -100,6 +116,9 @@ class InstanceKeys:
         keys = wanted[0]
         matching = []
         for item in items:
+            self._looked_at += len(keys)
+            if self._looked_at > LOOKED_AT_MAX:
+                raise TooManyItemsError(f"over {LOOKED_AT_MAX} keys in the items of an instance")
             told = {
                 tag: self._matching(key, item.get(tag, _empty(key))) for tag, key in keys.items()
             }

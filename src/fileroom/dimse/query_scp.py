@@ -112,7 +112,12 @@ class Find(ByIdentifier):
         search = _search(query, provision.partition, answers.computed)
         status = Status.PENDING_WITHOUT_OPTIONAL_KEYS if query.ignored else Status.PENDING
         async for attributes, own in _matches(query, search, provision):
-            data_set = answers.of(attributes, own)
+            # What an instance says may be much, and is looked at off the loop.
+            data_set = (
+                await asyncio.to_thread(answers.of, attributes, own)
+                if own
+                else answers.of(attributes, own)
+            )
             if data_set is None:
                 continue
             record.count(bytes=len(data_set))
@@ -179,6 +184,6 @@ async def _matches(
     async for row, instance in provision.archive.instance_matches(search):
         own: Identifier | None = {}
         if keys:
-            own = keys.matches(await instance.dicom_json())
+            own = await asyncio.to_thread(keys.matches, await instance.dicom_json())
         if own is not None:
             yield row.attributes, own

@@ -187,13 +187,11 @@ class Retrieve(ByIdentifier):
         for instance in portion.instances:
             if self._stopped.is_set():
                 return
-            await self._send(instance, sender, done, talk)
+            await self._send(instance, sender, done)
             if done.ended % PENDING_EVERY == 0:
                 await talk.respond(self.command, done.pending())
 
-    async def _send(
-        self, instance: StoredInstance, sender: Sender, done: Suboperations, talk: Talk
-    ) -> None:
+    async def _send(self, instance: StoredInstance, sender: Sender, done: Suboperations) -> None:
         uid, kind = (
             instance.sop_instance_uid,
             Kind(instance.sop_class_uid, instance.transfer_syntax_uid),
@@ -216,9 +214,7 @@ class Retrieve(ByIdentifier):
                 destination=self._way.destination,
             )
             status = await self._store(instance, sender, context, _counted(pieces, record))
-        except FileroomError as error:
-            if not talk.is_open:
-                raise GoneError("the association ended in the middle of an instance") from error
+        except FileroomError as error:  # where the requestor has left, `cancel` ends the rest
             done.fail(uid, str(error))
         except asyncio.CancelledError:
             if self._storing:

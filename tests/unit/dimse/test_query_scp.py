@@ -10,7 +10,7 @@ from fileroom.catalog.errors import SearchTooBroadError
 from fileroom.catalog.sqlite import SqliteCatalog
 from fileroom.clock import ManualClock
 from fileroom.dicom.identifier import SIZE_BYTES_MAX
-from fileroom.dimse import query_scp
+from fileroom.dimse import instance_keys, query_scp
 from fileroom.dimse.operation import GoneError, Refused
 from fileroom.disk import Disk
 from fileroom.errors import IntegrityError, TransientError
@@ -254,6 +254,24 @@ async def test_whatever_an_instance_says_can_be_asked_for_and_matched(library):
     assert [len(each.RequestAttributesSequence) for each in found.data_sets] == [1, 1]
     mixed = item(RequestedProcedureID="R1", ScheduledProcedureStepID="S2")
     assert (await find(library, images_of(1, 1, RequestAttributesSequence=[mixed]))).data_sets == []
+
+
+async def test_a_private_key_is_none_that_is_supported(library):
+    asked = images_of(1, 1)
+    asked.add_new(0x00091001, "LO", "")
+    found = await find(library, asked)
+    assert found.statuses == [0xFF01, 0xFF01]
+
+
+async def test_keys_in_more_items_than_are_looked_at_are_refused(library, monkeypatch):
+    monkeypatch.setattr(instance_keys, "LOOKED_AT_MAX", 4)
+    two = item(RequestedProcedureID="", ScheduledProcedureStepID="")
+    found = await find(library, images_of(1, 1, RequestAttributesSequence=[two]))
+    assert found.statuses == [0xFF00, 0xFF00]  # two keys in two items, of each instance anew
+    three = item(RequestedProcedureID="", ScheduledProcedureStepID="", AccessionNumber="")
+    found = await find(library, images_of(1, 1, RequestAttributesSequence=[three]))
+    assert (found.last.status, found.data_sets) == (0xC000, [])
+    assert found.last.comment == "over 4 keys in the items of an instance"
 
 
 async def test_an_instance_is_found_by_its_uid_alone_where_that_was_negotiated(library):
