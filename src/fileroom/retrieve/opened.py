@@ -259,12 +259,15 @@ class OpenedDataSets:
         walking = loop.run_in_executor(None, walked.reading, read, work)
         walking.add_done_callback(lambda _: self._turns.release())
         try:
-            found = await asyncio.shield(walking)
+            return await asyncio.shield(walking)
         except asyncio.CancelledError:
             given_up = True
             raise
+        finally:
+            self._shrink()
+
+    def _shrink(self) -> None:
         while len(self._held) > HELD_MAX or (
             len(self._held) > 1 and self.held_bytes > HELD_BYTES_MAX
         ):
             self._held.popitem(last=False)
-        return found

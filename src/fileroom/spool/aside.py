@@ -33,7 +33,8 @@ class Aside:
     Whoever gives up waiting for such a thread may close it all the same: a call that is under way
     then ends first, and a later one fails, so that none meets a descriptor that is another file's.
 
-    Chunk n is sealed with nonce n, once: the key is never used for another file.
+    Chunk n is sealed with nonce n, once: the key is never used for another file, and where a chunk
+    could not be written no more is taken. What was taken before can be read.
     """
 
     def __init__(self, directory: Path, *, disk: Disk, space: Space) -> None:
@@ -44,6 +45,7 @@ class Aside:
         self._descriptor: int | None = None
         self._sealed = 0  # chunks in the file
         self._tail = bytearray()
+        self._failure: SpaceError | SpoolError | None = None
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -57,13 +59,21 @@ class Aside:
 
         Raises:
             SpaceError: the disk is under its reserve.
-            SpoolError: it fails.
+            SpoolError: it fails. Whatever is raised, every later call raises it again.
         """
         with self._lock:
             self._refuse_closed()
+            if self._failure is not None:
+                raise type(self._failure)(str(self._failure))
+            taken_bytes = self.size_bytes
             self._tail += data
             while len(self._tail) >= CHUNK_BYTES:
-                self._seal(bytes(self._tail[:CHUNK_BYTES]))
+                try:
+                    self._seal(bytes(self._tail[:CHUNK_BYTES]))
+                except (SpaceError, SpoolError) as error:
+                    self._failure = error
+                    del self._tail[max(0, taken_bytes - self._sealed * CHUNK_BYTES) :]
+                    raise
                 del self._tail[:CHUNK_BYTES]
 
     def read(self, start: int, end: int) -> Iterator[bytes]:

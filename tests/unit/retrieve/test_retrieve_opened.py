@@ -249,3 +249,12 @@ async def test_what_is_held_stays_within_its_bounds(monkeypatch):
     first.asked_bytes = 0
     await first.by(sets).frames()
     assert first.asked_bytes > 0
+
+
+async def test_what_is_held_stays_within_its_bounds_where_walks_find_nothing(monkeypatch):
+    monkeypatch.setattr(opened, "HELD_MAX", 4)
+    sets = OpenedDataSets()
+    for _ in range(9):
+        with pytest.raises(NoValueError):
+            await Stored(image(), EXPLICIT).by(sets).value("00104000")
+        assert len(sets) <= 4

@@ -126,6 +126,25 @@ def test_a_disk_that_fails_is_told_by_what_to_do(tmp_path, number, error):
     aside.close()
 
 
+def test_nothing_is_kept_of_what_a_disk_did_not_take_and_no_more_is_taken(tmp_path):
+    disk = WatchedDisk()
+    aside = aside_in(tmp_path, disk)
+    taken = random.Random(7).randbytes(CHUNK_BYTES + 1000)
+    aside.append(taken)
+    disk.fails_with = errno.ENOSPC
+    for _ in range(3):
+        with pytest.raises(SpaceError):
+            aside.append(bytes(2 * CHUNK_BYTES))
+        assert aside.size_bytes == len(taken)
+    # Another chunk under the nonce of the one that may be on the disk in part would betray both.
+    disk.fails_with = 0
+    with pytest.raises(SpaceError):
+        aside.append(bytes(CHUNK_BYTES))
+    assert len(disk.writes) == 1
+    assert b"".join(aside.read(0, len(taken))) == taken
+    aside.close()
+
+
 def test_other_bytes_than_were_written_do_not_open(tmp_path):
     disk = WatchedDisk()
     aside = aside_in(tmp_path, disk)
@@ -143,10 +162,12 @@ def test_its_descriptor_is_closed_with_it(tmp_path):
     aside.append(bytes(CHUNK_BYTES))
     descriptor = aside._descriptor
     assert descriptor is not None
+    aside.append(b"in clear")
     aside.close()
     aside.close()
     with pytest.raises(OSError):
         os.fstat(descriptor)
+    assert aside.size_bytes == CHUNK_BYTES  # and what was in memory is gone too
 
 
 def test_nothing_is_written_or_read_behind_the_end(tmp_path):
