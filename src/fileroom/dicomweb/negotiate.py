@@ -94,6 +94,11 @@ def wanted(accept: str) -> tuple[Wanted, ...]:
     return tuple(_wanted(each) for each in media_type.parse_accept(accept))
 
 
+@lru_cache(maxsize=256)
+def _refused(accept: str) -> tuple[Wanted, ...]:
+    return tuple(_wanted(each) for each in media_type.parse_refused(accept))
+
+
 def _wanted(each: MediaType) -> Wanted:
     syntax = each.parameter("transfer-syntax")
     if each.name == "*/*":
@@ -119,6 +124,33 @@ def _each_wanted(accepts: tuple[str, ...]) -> Iterator[Wanted]:
         yield from wanted(accept)
 
 
+def _ways(each: Wanted, *, single: bool) -> tuple[bool, ...]:
+    """With multipart, or without it where that may be, as a range has it; the usual one first."""
+    if each.multipart is None:
+        return (True, False) if single else (True,)
+    return (each.multipart,) if each.multipart or single else ()
+
+
+def _exactness(each: Wanted) -> tuple[int, bool, bool]:
+    stars = each.name.count("*")
+    return -stars, each.multipart is not None, each.transfer_syntax_uid not in (None, "*")
+
+
+def _is_allowed(
+    accepts: tuple[str, ...], by: Wanted, name: str, *, multipart: bool, syntax: str | None = None
+) -> bool:
+    """Whether no range of weight 0 names a representation more exactly than the one that it fits
+    (RFC 9110 §12.5.1): `image/jls;q=0, */*` is all but JPEG-LS."""
+    return not any(
+        each.multipart in (None, multipart)
+        and _fits(name, each.name)
+        and each.transfer_syntax_uid in (None, "*", syntax)
+        and _exactness(each) > _exactness(by)
+        for accept in accepts
+        for each in _refused(accept)
+    )
+
+
 @lru_cache(maxsize=256)
 def choose_instance(
     accepts: tuple[str, ...], transfer_syntax_uid: str, *, single: bool
@@ -131,11 +163,14 @@ def choose_instance(
             (PS3.18 §10.4.4).
     """
     for each in _each_wanted(accepts):
-        if not _fits(DICOM, each.name) or (each.multipart is False and not single):
+        if not _fits(DICOM, each.name):
             continue
-        if each.transfer_syntax_uid in (None, "*", transfer_syntax_uid):
-            content_type = f"{DICOM}; transfer-syntax={transfer_syntax_uid}"
-            return Choice(each.multipart is not False, DICOM, content_type)
+        if each.transfer_syntax_uid not in (None, "*", transfer_syntax_uid):
+            continue
+        for multipart in _ways(each, single=single):
+            if _is_allowed(accepts, each, DICOM, multipart=multipart, syntax=transfer_syntax_uid):
+                content_type = f"{DICOM}; transfer-syntax={transfer_syntax_uid}"
+                return Choice(multipart, DICOM, content_type)
     return None
 
 
@@ -153,20 +188,21 @@ def choose_frames(
     syntaxes = {"*", transfer_syntax_uid}
     if bare:
         syntaxes.add(EXPLICIT_LITTLE_ENDIAN)
+    syntax = EXPLICIT_LITTLE_ENDIAN if bare else transfer_syntax_uid
     for each in _each_wanted(accepts):
-        if each.multipart is False and not single:
-            continue
         if each.name == OCTETS:
             name, silent_is_right = OCTETS, bare
         elif _fits(own, each.name):
             name, silent_is_right = own, own != OCTETS or bare or each.name == "*/*"
         else:
             continue
-        if each.transfer_syntax_uid in syntaxes or (
+        if each.transfer_syntax_uid not in syntaxes and not (
             each.transfer_syntax_uid is None and silent_is_right
         ):
-            syntax = EXPLICIT_LITTLE_ENDIAN if bare else transfer_syntax_uid
-            return Choice(each.multipart is not False, name, f"{name}; transfer-syntax={syntax}")
+            continue
+        for multipart in _ways(each, single=single):
+            if _is_allowed(accepts, each, name, multipart=multipart, syntax=syntax):
+                return Choice(multipart, name, f"{name}; transfer-syntax={syntax}")
     return None
 
 
@@ -180,10 +216,12 @@ def choose_model(accepts: tuple[str, ...], *, single: bool) -> Choice | None:
     for each in _each_wanted(accepts):
         if not each.multipart:
             for name in (DICOM_JSON, JSON):
-                if _fits(name, each.name):
+                if _fits(name, each.name) and _is_allowed(accepts, each, name, multipart=False):
                     return Choice(False, name, name)
-        if _fits(DICOM_XML, each.name) and (each.multipart is not False or single):
-            return Choice(each.multipart is not False, DICOM_XML, DICOM_XML)
+        if _fits(DICOM_XML, each.name):
+            for multipart in _ways(each, single=single):
+                if _is_allowed(accepts, each, DICOM_XML, multipart=multipart):
+                    return Choice(multipart, DICOM_XML, DICOM_XML)
     return None
 
 
@@ -193,6 +231,6 @@ def first_of(names: tuple[str, ...], accepts: tuple[str, ...]) -> str | None:
     for each in _each_wanted(accepts):
         if not each.multipart:
             for name in names:
-                if _fits(name, each.name):
+                if _fits(name, each.name) and _is_allowed(accepts, each, name, multipart=False):
                     return name
     return None

@@ -50,11 +50,20 @@ def parse_accept(text: str) -> tuple[MediaType, ...]:
     Raises:
         MediaTypeError: one of them is none, or there are more than RANGES_MAX.
     """
+    return tuple(sorted((each for each in _ranges(text) if each.weight > 0), key=_by_weight))
+
+
+def parse_refused(text: str) -> tuple[MediaType, ...]:
+    """The ranges of an Accept field that it does not allow: those of weight 0. Raises as
+    `parse_accept`."""
+    return tuple(each for each in _ranges(text) if each.weight == 0)
+
+
+def _ranges(text: str) -> list[MediaType]:
     pieces = [piece for piece in _split(text, ",") if piece.strip(" \t")]
     if len(pieces) > RANGES_MAX:
         raise MediaTypeError(f"Accept lists {len(pieces)} ranges, more than {RANGES_MAX}")
-    ranges = [_media_type(_split(piece, ";")) for piece in pieces]
-    return tuple(sorted((each for each in ranges if each.weight > 0), key=_by_weight))
+    return [_media_type(_split(piece, ";")) for piece in pieces]
 
 
 def _by_weight(each: MediaType) -> float:

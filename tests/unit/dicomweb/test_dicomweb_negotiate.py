@@ -3,6 +3,7 @@
 import pytest
 
 from fileroom.dicomweb.negotiate import (
+    DICOM_JSON,
     FRAME_MEDIA_TYPE,
     choose_frames,
     choose_instance,
@@ -92,6 +93,46 @@ def test_the_query_parameter_counts_before_the_field():
 )
 def test_instances_are_nothing_else(accept):
     assert instance(accept, JPEG) is None
+
+
+@pytest.mark.parametrize(
+    "accept, name",
+    [
+        # RFC 9110 §12.5.1: of the ranges that fit, the most exact one says.
+        ("application/dicom+json;q=0, */*", "application/json"),
+        ("*/*, application/dicom+json;q=0, application/json;q=0.0", "application/dicom+xml"),
+        ("application/*;q=0, */*", "application/dicom+xml"),  # in multipart/related
+        ("application/*;q=0, multipart/*;q=0, */*", None),
+        ("application/*;q=0, multipart/*;q=0, application/json;q=0.1, */*", "application/json"),
+        ("*/*;q=0, application/json", "application/json"),
+        ("*/*;q=0", None),
+        ('multipart/related; type="application/dicom+xml";q=0, application/dicom+json', DICOM_JSON),
+        ('*/*, application/*;q=0, multipart/related; type="application/dicom+xml";q=0', None),
+    ],
+)
+def test_what_a_field_leaves_out_by_name_is_not_let_in_by_a_star(accept, name):
+    choice = choose_model((accept,), single=False)
+    assert (choice and choice.name) == name
+
+
+def test_a_star_is_the_way_that_is_left_where_the_other_is_left_out():
+    assert instance("multipart/*;q=0, */*", JPEG) == (
+        False,
+        f"application/dicom; transfer-syntax={JPEG}",
+    )
+    assert instance("multipart/*;q=0, */*", JPEG, single=False) is None
+    assert instance(f"{CLIENT_DEFAULT};q=0, application/dicom;q=0, */*", JPEG) is None
+    only_jpeg = f"{CLIENT_DEFAULT}; transfer-syntax={JPEG};q=0, {CLIENT_DEFAULT}"
+    assert instance(only_jpeg, JPEG) is None
+    assert instance(only_jpeg, JLS) is not None
+    assert frames("image/jls;q=0, multipart/*;q=0, */*", JLS) is None
+    assert frames("image/jls;q=0, multipart/*;q=0, */*", JPEG)[0] is False
+    assert first_of(("a/b", "c/d"), ("a/b;q=0, */*",)) == "c/d"
+
+
+def test_the_query_asks_for_what_the_field_leaves_out():
+    accepts = ("application/json", "application/json;q=0, */*")
+    assert first_of(("application/dicom+json", "application/json"), accepts) == "application/json"
 
 
 def test_a_field_that_is_none_is_an_error():

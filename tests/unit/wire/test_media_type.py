@@ -44,6 +44,11 @@ def test_ranges_come_by_weight_and_equal_ones_in_the_order_sent():
     assert names("a/b,, c/d ,") == ["a/b", "c/d"]
 
 
+def test_ranges_of_weight_0_are_those_that_are_left_out():
+    text = "a/b;q=0, c/d;q=0.001, */*, x/*;q=0.000"
+    assert [each.name for each in media_type.parse_refused(text)] == ["a/b", "x/*"]
+
+
 def test_separators_inside_quotes_do_not_separate():
     first, second = media_type.parse_accept(
         'multipart/related; type="a/b;c,d"; boundary="x\\"y", image/jls'
