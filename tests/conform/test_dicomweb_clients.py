@@ -410,3 +410,30 @@ async def test_a_port_that_is_taken_is_an_error_of_the_start():
         taken.listen()
         with pytest.raises(OSError):
             Listener(world().app, host="127.0.0.1", port=taken.getsockname()[1], connections_max=1)
+
+
+async def test_a_caller_who_takes_nothing_of_its_answer_is_given_up(monkeypatch):
+    monkeypatch.setattr(listener, "UNREAD_S", 0.5)
+    gone = asyncio.Event()
+
+    async def endless(scope, receive, send):
+        async def sending():
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                body = bytes(1 << 20)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(sending())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        task.cancel()
+        gone.set()
+
+    door = Listener(endless, host="127.0.0.1", port=0, connections_max=9)  # type: ignore[arg-type]
+    await door.start()
+    with socket.create_connection(("127.0.0.1", door.port)) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        async with asyncio.timeout(60):
+            await gone.wait()
+    await door.stop()

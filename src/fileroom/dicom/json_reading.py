@@ -129,9 +129,10 @@ def mark(tag: int, length: int = 0) -> bytes:
 def text_of(elements: Elements, tag: int) -> str:
     """The text of an element, several values joined by backslash; empty where there is none."""
     key = _key_of(elements, tag)
-    values = elements[key].get("Value") if key is not None else None
+    element = elements[key] if key is not None else None
+    values = element.get("Value") if isinstance(element, dict) else None
     if not isinstance(values, list):
-        return ""
+        return ""  # whatever else stands there is refused as what is no element
     return "\\".join(each for each in values if isinstance(each, str))
 
 

@@ -4,6 +4,7 @@ PS3.18 §10.5.1.4: its elements come as DICOM JSON or as XML of the Native DICOM
 that metadata only refers to in parts of their own.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -49,7 +50,8 @@ class Described:
     Attributes:
         sop_class_uid, sop_instance_uid: as the metadata claims.
         references: to values that come apart.
-        missing: those that have not come, by their names.
+        missing: those that have not come, by their names: of each name the last that is pixel data
+            and the last that is not, since what is there for one is there for all of its kind.
         frames: how many it says that its pixel data has.
         framed: the name of its pixel data where that has several.
         start, size_bytes: where its data set was set aside, without those values.
@@ -61,7 +63,7 @@ class Described:
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
     references: tuple[Reference, ...] = ()
-    missing: dict[str, list[Reference]] = field(default_factory=dict)
+    missing: dict[str, dict[bool, Reference]] = field(default_factory=dict)
     frames: int = 1
     framed: str = ""
     start: int = 0
@@ -72,7 +74,7 @@ class Described:
 
     def has(self, name: str, parts: BulkParts) -> bool:
         """Whether all that it misses under that name is there. Raises PixelMediaTypeError."""
-        missing = self.missing.get(name, ())
+        missing = self.missing.get(name, {}).values()
         return all(_parts_of(self, reference, parts) is not None for reference in missing)
 
 
@@ -91,7 +93,7 @@ def described(text: bytes, elements_of: ElementsOf, study: str | None) -> tuple[
         written = write_data_set(elements)
         instance.references = written.references
         for each in written.references:
-            instance.missing.setdefault(each.uri, []).append(each)
+            instance.missing.setdefault(each.uri, {})[_is_pixels(each)] = each
         instance.discarded = written.discarded > 0
         data = written.data
         instance.size_bytes = len(data)
@@ -149,9 +151,10 @@ async def transfer_syntax(instance: Described, parts: list[list[BulkPart]], read
             before = await _joined(read(instance.start, instance.start + reference.offset))
             (syntax,) = syntaxes
             if syntax == EXPLICIT_VR_LITTLE_ENDIAN:
-                instance.excess = excess_bytes(before, its_parts[0].size_bytes) > 0
+                size_bytes = its_parts[0].size_bytes
+                instance.excess = await asyncio.to_thread(excess_bytes, before, size_bytes) > 0
             else:
-                refuse_undescribed(before)
+                await asyncio.to_thread(refuse_undescribed, before)
             return syntax
     return EXPLICIT_VR_LITTLE_ENDIAN
 

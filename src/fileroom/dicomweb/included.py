@@ -42,12 +42,12 @@ def wanted(paths: Iterable[tuple[str, ...]]) -> Wanted:
 
 def chosen(dicom_json: bytes, asked: Wanted) -> dict[str, bytes]:
     """Those elements of an instance's DICOM JSON, by tag."""
-    said = _elements.decode(dicom_json)
     found: dict[str, bytes] = {}
-    for tag, inner in asked.items():
-        raw = said.get(tag)
-        if raw is None:
+    # By what the instance has and not by what is asked, of which there may be any number.
+    for tag, raw in _elements.decode(dicom_json).items():
+        if tag not in asked:
             continue
+        inner = asked[tag]
         if inner is None:
             found[tag] = bytes(raw)
         else:
@@ -68,8 +68,9 @@ def _of_items(element: Mapping[str, object], asked: Wanted) -> Mapping[str, obje
 
 
 def _of_item(item: Mapping[str, Mapping[str, object]], asked: Wanted) -> dict[str, object]:
-    return {
-        tag: item[tag] if inner is None else _of_items(item[tag], inner)
-        for tag, inner in asked.items()
-        if tag in item
-    }
+    found: dict[str, object] = {}
+    for tag, element in item.items():
+        if tag in asked:
+            inner = asked[tag]
+            found[tag] = element if inner is None else _of_items(element, inner)
+    return found

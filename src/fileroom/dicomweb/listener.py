@@ -13,6 +13,7 @@ from fileroom.dicomweb.lingering import LingeringProtocol
 BACKLOG = 256
 KEEP_ALIVE_S = 75
 DRAIN_S = 30
+UNREAD_S = 60.0
 
 
 class Listener:
@@ -139,6 +140,9 @@ def _bound(host: str, port: int) -> socket.socket:
     # Connections inherit it. Without it every answer in two writes waits 40 ms for the peer's
     # delayed acknowledgement.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Inherited too. A peer that asks and then takes nothing of its answer would keep its
+    # connection, one of a few, and all that the answer needs, for ever.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_S * 1000))
     try:
         bound.bind((host, port))
     except OSError:

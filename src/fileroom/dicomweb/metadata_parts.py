@@ -7,7 +7,7 @@ from fileroom.dicom.xml_reading import native_elements
 from fileroom.dicomweb.bulk_parts import BulkPart
 from fileroom.dicomweb.described import ElementsOf
 from fileroom.dicomweb.negotiate import DICOM_JSON, DICOM_XML, JSON, OCTETS
-from fileroom.dicomweb.refusals import TooLargeError, UnsupportedMediaTypeError
+from fileroom.dicomweb.refusals import TooLargeError, UnsupportedMediaTypeError, without_frames
 from fileroom.dicomweb.request import Limits
 from fileroom.errors import FileroomError
 from fileroom.wire import media_type
@@ -139,7 +139,7 @@ class ValuePart:
             try:
                 self._part.end = await self._taking.set_aside(data)
             except FileroomError as error:
-                self._part.error = error
+                self._part.error = without_frames(error)
 
     async def end(self) -> None:
         await self._taking.take_value(self._location, self._part)

@@ -17,14 +17,12 @@ from fileroom.catalog.query import (
     Level,
     Position,
     Search,
-    SearchRow,
 )
 from fileroom.dicom import match
 from fileroom.dicomweb import models, negotiate, qido_keys, qido_query
 from fileroom.dicomweb.answers import answer_head
 from fileroom.dicomweb.matches import Writer
 from fileroom.dicomweb.paging import Place, name_of
-from fileroom.dicomweb.ports import StoredInstance
 from fileroom.dicomweb.qido_keys import Found
 from fileroom.dicomweb.qido_query import Query
 from fileroom.dicomweb.refusals import Header, NotAcceptableError
@@ -35,18 +33,20 @@ PURPOSE = "search"
 LEVEL = {Found.STUDIES: Level.STUDY, Found.SERIES: Level.SERIES, Found.INSTANCES: Level.SERIES}
 SERIES_COUNTED_MAX = 1_000  # for the number of instances that are left
 TOTAL = b"x-total-count"
+PAGE_BYTES_MAX = 64 << 20  # of instances as JSON; a page ends there, and the rest is another one's
 
 
 class Page(NamedTuple):
     """What one request gives.
 
     Attributes:
-        rows: the matches, at INSTANCES with the instance.
+        rows: the matches as they are sent. An instance holds all that its pack says, so none is
+            kept until the page is complete.
         behind: how many matches come behind them; None: some, and to count them would cost more
             than finding them.
     """
 
-    rows: Sequence[tuple[SearchRow, StoredInstance | None]]
+    rows: Sequence[bytes]
     behind: int | None
 
 
@@ -103,24 +103,24 @@ async def _search(service: Service, request: Request, found: Found) -> None:
     record = await service.coverage.covers(
         request.principal, study or "", purpose=PURPOSE, channel=CHANNEL
     )
+    writer = Writer(found, columns, query, request.base_url)
     if found is Found.INSTANCES:
-        page = await _instances(service, request, search)
+        page = await _instances(service, request, search, writer)
     else:
-        page = await _of_catalog(service, request, search)
+        page = await _of_catalog(service, request, search, writer)
     headers = _paging_fields(request, query, page)
     if not page.rows and form.multipart:
         await answer_head(request, 204, headers)
         return
-    writer = Writer(found, columns, query, request.base_url)
 
     async def described() -> AsyncIterator[bytes]:
-        for row, instance in page.rows:
-            yield await writer.row(row.attributes, instance)
+        for row in page.rows:
+            yield row
 
     await models.send(request, form, described(), record=record, headers=headers)
 
 
-async def _of_catalog(service: Service, request: Request, search: Search) -> Page:
+async def _of_catalog(service: Service, request: Request, search: Search, writer: Writer) -> Page:
     """A page of studies or series."""
     name = _name(request)
     start = service.pages.start(name, search.offset)
@@ -136,10 +136,10 @@ async def _of_catalog(service: Service, request: Request, search: Search) -> Pag
         service.pages.keep(name, search.offset, places)
         counted = await service.archive.count(asked)
         behind = None if counted is None else max(1, counted - start.skip - len(sent))
-    return Page([(each, None) for each in sent], behind)
+    return Page([await writer.row(each.attributes, None) for each in sent], behind)
 
 
-async def _instances(service: Service, request: Request, search: Search) -> Page:
+async def _instances(service: Service, request: Request, search: Search, writer: Writer) -> Page:
     """A page of instances. None is looked at behind it, unless that alone tells how many there
     are and all of them are in one study."""
     name, offset = _name(request), search.offset
@@ -148,7 +148,9 @@ async def _instances(service: Service, request: Request, search: Search) -> Page
     start = service.pages.start(b"" if by_uid else name, offset)
     own = any(each.keyword not in MATCHABLE[Level.SERIES] for each in search.conditions)
     skip, passed = start.skip, set(start.passed)
-    sent: list[tuple[SearchRow, StoredInstance]] = []
+    sent: list[bytes] = []
+    sent_bytes = 0
+    places: list[Place] = []
     behind: int | None = 0
     looked_at, series = 0, None
     asked = msgspec.structs.replace(search, after=start.after)
@@ -160,8 +162,10 @@ async def _instances(service: Service, request: Request, search: Search) -> Page
             passed.discard(instance.sop_instance_uid)
         elif skip:
             skip -= 1
-        elif len(sent) < search.limit:
-            sent.append((row, instance))
+        elif len(sent) < search.limit and sent_bytes < PAGE_BYTES_MAX:
+            sent.append(await writer.row(row.attributes, instance))
+            sent_bytes += len(sent[-1])
+            places.append(Place(row.position, instance.sop_instance_uid))
         elif own and search.study_instance_uid is not None:
             behind = (behind or 0) + 1
         else:
@@ -169,7 +173,6 @@ async def _instances(service: Service, request: Request, search: Search) -> Page
             behind = None if own else await _counted(service, search, row.position, before)
             break
     if behind != 0 and not by_uid:
-        places = [Place(row.position, each.sop_instance_uid) for row, each in sent]
         service.pages.keep(name, offset, places)
     return Page(sent, behind)
 

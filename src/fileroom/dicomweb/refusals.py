@@ -116,6 +116,13 @@ def headers_of(error: FileroomError) -> list[Header]:
     return []
 
 
+def without_frames(error: FileroomError) -> FileroomError:
+    """An error that is kept: what it says, but not the frames that it came by, which would keep all
+    that was being read in them."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def reason_of(error: FileroomError) -> str:
     """What the caller may be told. Our errors hold numbers, tags and lengths, never values."""
     if isinstance(error, IntegrityError):

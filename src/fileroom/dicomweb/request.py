@@ -26,10 +26,12 @@ class Limits:
     """What one request may cost.
 
     Attributes:
-        body_bytes_max: of a STOW-RS request, all parts together.
-        parts_max: parts of one STOW-RS request, instances in it, and references from metadata to
-            parts; each costs a few hundred bytes.
-        metadata_bytes_max: of metadata in one STOW-RS request, all instances together.
+        body_bytes_max: of a STOW-RS request, all parts together, and of all instances that it
+            makes of them.
+        parts_max: parts of one STOW-RS request, instances in it, references from metadata to parts,
+            and frames that are parts; each costs a few hundred bytes.
+        metadata_bytes_max: of metadata in one STOW-RS request, all instances together, with the
+            header fields of all parts.
         instance_metadata_bytes_max: of metadata of one instance, which is read at once.
         idle_s: silence of a sender after which its request is given up.
         results_default, results_max: matches in one search answer, where the query has no limit

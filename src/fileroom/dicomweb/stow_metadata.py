@@ -58,8 +58,9 @@ class MetadataStoring:
         self._waiting: dict[str, list[Described]] = {}  # by the names of what they refer to
         self._given_up: dict[str, bool] = {}  # whether one that referred to that name failed
         self._finishing = Finishing(service.limits)
-        self._counts = {"parts": 0, "instances": 0, "references": 0}
+        self._counts = {"parts": 0, "instances": 0, "references": 0, "frames": 0}
         self._metadata_bytes = 0
+        self._written_bytes = 0
         self._is_lost = False  # metadata of which nobody can say what it refers to
         self._is_whole = False
         self._arriving: Arriving | None = None
@@ -72,6 +73,8 @@ class MetadataStoring:
             while (event := parser.next_event()) is not None:
                 if isinstance(event, PartStarted):
                     self._count("parts", 1)
+                    # A name and a media type are kept for as long as the part is.
+                    self.add_metadata(sum(map(len, event.headers.values())))
                     self._arriving = self._begin(event.headers)
                 elif isinstance(event, PartData):
                     assert self._arriving is not None
@@ -102,13 +105,15 @@ class MetadataStoring:
         try:
             await self._finishing.settle()
         finally:
-            self._aside.close()
-            await self._conversation.close()
+            try:
+                await asyncio.to_thread(self._aside.close)  # freeing many GiB takes seconds
+            finally:
+                await self._conversation.close()
 
     # For the parts.
 
     def add_metadata(self, size_bytes: int) -> None:
-        """Count metadata. Raises TooLargeError where it is too much."""
+        """Count metadata, header fields of parts too. Raises TooLargeError where it is too much."""
         self._metadata_bytes += size_bytes
         if self._metadata_bytes > self.limits.metadata_bytes_max:
             raise TooLargeError(f"metadata is over {self.limits.metadata_bytes_max} B")
@@ -188,10 +193,11 @@ class MetadataStoring:
         try:
             if not instance.has(name, self._parts):
                 return
-            instance.missing.pop(name, None)
         except FileroomError as error:
             self._fail(instance, error)
             return
+        instance.missing.pop(name, None)
+        self._wait_no_longer(instance, name)  # further parts of that name are nothing to it
         if not instance.missing:
             await self._store(instance)
 
@@ -200,6 +206,7 @@ class MetadataStoring:
         is_recorded = False
         try:
             parts = parts_of(instance, self._parts)
+            self._weigh(instance, parts)
             syntax = await transfer_syntax(instance, parts, self._read)
             is_recorded = True  # what `begin` refuses
             reception = self._conversation.begin(
@@ -212,6 +219,19 @@ class MetadataStoring:
             return
         self._forget(instance)
         await self._finishing.add(_finished(instance, reception), size_bytes=UNWRITTEN_BYTES_MAX)
+
+    def _weigh(self, instance: Described, parts: list[list[BulkPart]]) -> None:
+        """Count what is written. A part may be of many instances and a value of each of them many
+        times: without an end, a short body would fill the disk.
+
+        Raises:
+            TooLargeError: it is more than a body may hold that has each value where it belongs.
+        """
+        self._count("frames", sum(len(each) - 1 for each in parts))
+        self._written_bytes += instance.size_bytes
+        self._written_bytes += sum(part.size_bytes for each in parts for part in each)
+        if self._written_bytes > self.limits.body_bytes_max:
+            raise TooLargeError(f"the instances are over {self.limits.body_bytes_max} B together")
 
     def _fail(
         self, instance: Described, error: FileroomError, *, is_recorded: bool = False
@@ -226,14 +246,17 @@ class MetadataStoring:
     def _forget(self, instance: Described) -> None:
         """Wait no longer for what an instance refers to."""
         for name in {each.uri for each in instance.references}:
-            waiting = self._waiting.get(name, [])
-            if instance in waiting:
-                waiting.remove(instance)
-            if not waiting:
-                self._waiting.pop(name, None)
+            self._wait_no_longer(instance, name)
             self._given_up[name] = self._given_up.get(name, False) or instance.error is not None
             if instance.error is not None:
                 self._parts.give_up(name)
+
+    def _wait_no_longer(self, instance: Described, name: str) -> None:
+        waiting = self._waiting.get(name, [])
+        if instance in waiting:
+            waiting.remove(instance)
+        if not waiting:
+            self._waiting.pop(name, None)
 
     async def _read(self, start: int, end: int) -> AsyncIterator[bytes]:
         pieces = self._aside.read(start, end)

@@ -11,7 +11,7 @@ from fileroom.dicom.json_reading import JsonError
 from fileroom.dicom.xml_reading import XmlError
 from fileroom.dicomweb.bulk_parts import PixelMediaTypeError
 from fileroom.dicomweb.ports import Received
-from fileroom.dicomweb.refusals import UnsupportedMediaTypeError
+from fileroom.dicomweb.refusals import TooLargeError, UnsupportedMediaTypeError, without_frames
 from fileroom.errors import FileroomError, PeerError, RefusedError, TransientError, UncertainError
 from fileroom.ingest.receive import MismatchError, SopClassError, reason_of
 from fileroom.spool.failure import InstanceTooLargeError, SpaceError
@@ -35,6 +35,7 @@ class UnreferencedPartError(RefusedError):
 FAILURE_REASON: tuple[tuple[type[FileroomError], int], ...] = (
     (SpaceError, 0xA700),
     (InstanceTooLargeError, 0xA700),
+    (TooLargeError, 0xA700),
     (TransientError, 0xA700),
     (UncertainError, 0xA700),
     (OtherStudyError, 0xA901),
@@ -74,6 +75,7 @@ OTHER_FAILURES_SEQUENCE = "0008119A"
 OWN_ERRORS = (
     OtherStudyError,
     UnsupportedMediaTypeError,
+    TooLargeError,
     PixelMediaTypeError,
     MissingPartError,
     UnreferencedPartError,
@@ -94,6 +96,10 @@ class Outcome:
     received: Received | None = None
     error: FileroomError | None = None
     warning: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            without_frames(self.error)  # until the answer there may be ten thousand of them
 
 
 def recorded_reason(error: FileroomError) -> str:

@@ -3,6 +3,7 @@
 import gzip
 import xml.etree.ElementTree as ET
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 from pydicom import dcmread, dcmwrite
@@ -11,6 +12,7 @@ from corpus import ct_small
 from dicomweb_fakes import World, call, world
 from fileroom.dicomweb import texts
 from fileroom.dicomweb.app import BASE
+from fileroom.dicomweb.conditional import tag_of
 from fileroom.errors import TransientError
 
 XML = "application/dicom+xml"
@@ -267,3 +269,13 @@ async def test_head_of_a_text_has_the_header_fields_of_get_and_counts_no_bytes(
     assert (head.status, head.body, here.coverage.bytes) == (200, b"", 0)
     got = await call(here.app, "GET", path, headers=fields)
     assert head.headers == got.headers
+
+
+def test_a_tag_tells_apart_what_differs_in_its_form_alone():
+    of = {"data_set_sha256": bytes(32), "transfer_syntax_uid": "1.2.840.10008.1.2.1"}
+    forms = [
+        of | {"size_bytes": 10},
+        of | {"size_bytes": 11},
+        of | {"size_bytes": 10, "transfer_syntax_uid": "1.2.840.10008.1.2"},
+    ]
+    assert len({tag_of([SimpleNamespace(**each)], strong=True) for each in forms}) == 3

@@ -87,3 +87,12 @@ async def test_who_ends_us_from_outside_is_not_taken_for_a_caller_who_left():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_work_that_ends_at_once_leaves_nothing_to_begin_later():
+    caller = Caller()
+    async with while_connected(caller.receive):
+        pass
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not caller._asked

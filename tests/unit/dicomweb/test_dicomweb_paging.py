@@ -107,3 +107,10 @@ def test_who_reads_page_after_page_misses_nothing_and_reads_nothing_twice(
     numbers = [1000 - each.position.number for each in read]
     assert numbers == sorted(set(numbers))
     assert set(numbers) >= present
+
+
+def test_a_page_behind_what_is_known_leaves_nothing_behind():
+    pages = Pages()
+    for number in range(100):
+        pages.keep(b"%d" % number, 5, [place(number)])
+    assert not pages._held

@@ -1,15 +1,19 @@
 """QIDO-RS: what a query asks of the archive, and what an answer holds."""
 
+import asyncio
+import weakref
 import xml.etree.ElementTree as ET
+from copy import copy
 from io import BytesIO
 
+import msgspec
 import pytest
 from pydicom import dcmread, dcmwrite
 from pydicom.data import get_testdata_file
 
 from corpus import ct_small
 from dicomweb_fakes import World, call, world
-from fileroom.dicomweb import qido_keys, qido_query
+from fileroom.dicomweb import included, qido, qido_keys, qido_query
 from fileroom.dicomweb.app import BASE
 from fileroom.dicomweb.qido_keys import Found, keyword_of
 from fileroom.dicomweb.refusals import BadRequestError
@@ -508,3 +512,113 @@ async def test_xml_without_parts_is_not_given():
         world().app, "GET", f"{BASE}/studies", headers={"accept": "application/dicom+xml"}
     )
     assert reply.status == 406
+
+
+# --- what a search may cost
+
+
+async def test_not_every_series_is_asked_how_many_instances_it_has(monkeypatch):
+    here = holding(*(each for n in range(4) for each in slices(2, series=n)))
+    for most, told in ((3, "There are 7 additional"), (2, "There are additional")):
+        monkeypatch.setattr(qido, "SERIES_COUNTED_MAX", most + 1)
+        reply = await call(here.app, "GET", f"{BASE}/instances?limit=1")
+        assert told in reply.header("warning")
+
+
+async def test_what_is_included_costs_by_what_there_is_and_not_by_what_is_asked():
+    class Asked(dict):
+        def __iter__(self):
+            raise AssertionError("there may be any number of them")
+
+        items = keys = values = __iter__
+
+    item = {"00080100": {"vr": "SH", "Value": ["a"]}, "00080102": {"vr": "SH"}}
+    said = msgspec.json.encode(
+        {"00080005": {"vr": "CS"}, "0040A730": {"vr": "SQ", "Value": [item, {}]}}
+    )
+    found = included.chosen(said, Asked({"0040A730": Asked({"00080100": None}), "00100010": None}))
+    assert {tag: msgspec.json.decode(each) for tag, each in found.items()} == {
+        "0040A730": {"vr": "SQ", "Value": [{"00080100": item["00080100"]}, {}]}
+    }
+
+
+def test_what_is_included_is_nested_no_deeper_than_anybody_needs():
+    assert included.tag_path("00081115." * included.DEPTH_MAX + "00080005") is not None
+    assert included.tag_path("00081115." * (included.DEPTH_MAX + 1) + "00080005") is None
+
+
+async def test_no_instance_is_kept_until_its_page_is_complete():
+    here = holding(*slices(1))
+    (only,) = here.archive.instances.values()
+    real = here.archive.instance_matches
+    made: list[weakref.ref] = []
+
+    async def many(search):
+        async for row, _ in real(search):
+            for number in range(20):
+                assert sum(each() is not None for each in made) <= 2
+                one = copy(only)
+                one.sop_instance_uid = f"1.2.3.9.{number}"
+                made.append(weakref.ref(one))
+                yield row, one
+
+    here.archive.instance_matches = many
+    assert len(await rows(here, "/instances?includefield=all")) == 20
+    assert len(made) == 20
+
+
+async def test_a_page_of_instances_ends_where_it_becomes_too_large_and_says_so(monkeypatch):
+    monkeypatch.setattr(qido, "PAGE_BYTES_MAX", 3_000)
+    here = holding(*slices(5))
+    reply = await call(here.app, "GET", f"{BASE}/instances?includefield=all")
+    found = [each["00080018"]["Value"][0] for each in reply.json()]
+    assert 0 < len(found) < 5
+    assert reply.header("x-total-count") == "5"
+    assert f"There are {5 - len(found)} additional" in reply.header("warning")
+    while len(found) < 5:
+        page = await rows(here, f"/instances?includefield=all&offset={len(found)}")
+        found += [each["00080018"]["Value"][0] for each in page]
+    assert found == [f"1.2.3.1.{n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("target", ["/series", "/instances"])
+async def test_others_have_their_turn_while_matches_are_written(target):
+    here = holding(*(each for n in range(40) for each in slices(1, series=n)))
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    beside = asyncio.create_task(others())
+    seen = []
+    await asyncio.sleep(0)
+    real = here.coverage.covers
+
+    async def covers(*given, **named):
+        seen.append(turns)
+        return await real(*given, **named)
+
+    here.coverage.covers = covers
+    await here.app(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": f"{BASE}{target}",
+            "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1:8642")],
+            "client": ("127.0.0.1", 40000),
+            "server": ("127.0.0.1", 8642),
+            "scheme": "http",
+        },
+        asyncio.Event().wait,
+        lambda message: _noted(seen, turns),
+    )
+    beside.cancel()
+    assert seen[1] - seen[0] >= 4  # of 40 matches, before the header fields
+
+
+async def _noted(seen, turns):
+    seen.append(turns)

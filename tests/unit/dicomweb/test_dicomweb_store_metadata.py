@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from base64 import b64encode
 from io import BytesIO
 
@@ -12,16 +13,22 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
 from corpus import ct_small
-from dicomweb_fakes import MemoryReception, World, call, world
+from dicomweb_fakes import MemoryAside, MemoryReception, World, call, world
+from fileroom.dicom.json_reading import Reference, elements_of
+from fileroom.dicom.value_writing import UnwritableError
+from fileroom.dicomweb import described as of_instance
+from fileroom.dicomweb import metadata_parts, stow_answer
 from fileroom.dicomweb.app import BASE
+from fileroom.dicomweb.bulk_parts import BulkPart, BulkParts
 from fileroom.dicomweb.request import Limits
 from fileroom.errors import TransientError
-from fileroom.wire import multipart
+from fileroom.wire import media_type, multipart
 
 STUDIES = f"{BASE}/studies"
 STUDY = "1.2.3"
 JSON, XML, DICOM = "application/dicom+json", "application/dicom+xml", "application/dicom"
 CT_PIXELS = 128 * 128 * 2
+UIDS = ("00080016", "00080018", "0020000D", "0020000E")
 
 Part = tuple[dict[str, str], bytes]
 
@@ -483,6 +490,17 @@ async def test_a_value_that_is_none_of_its_vr_fails_its_instance_alone():
     assert here.receiver.refused == ["the data set cannot be read"]
 
 
+async def test_an_item_whose_character_set_is_no_element_fails_its_instance_alone():
+    here = world()
+    instance = described(1)
+    instance["00081140"] = {"vr": "SQ", "Value": [{"00080005": 5}]}
+    values = [bulk("pixels/1", pixels(1)), bulk("pixels/2", pixels(2))]
+    reply = await post(here, metadata(instance, described(2)), *values)
+    assert reply.status == 202
+    assert failures(reply) == [(f"{STUDY}.1.1", 0xC000)]
+    assert stored(reply) == [f"{STUDY}.1.2"]
+
+
 async def test_elements_that_no_data_set_has_are_left_out_with_a_warning():
     here = world()
     instance = described(1)
@@ -572,11 +590,22 @@ async def test_a_spool_that_fails_while_it_is_waited_for_fails_that_instance(mon
     assert stored(reply) == [f"{STUDY}.1.2"]
 
 
-async def test_a_request_that_is_cancelled_leaves_nothing_open():
+@pytest.mark.parametrize("waiting_for", ["the body", "the spool"])
+async def test_a_request_that_is_cancelled_leaves_nothing_open(monkeypatch, waiting_for):
     here = world()
     begun = asyncio.Event()
     body = body_of(metadata(described(1)), bulk("pixels/1", pixels(1)))
-    chunks = [{"type": "http.request", "body": body[:-9000], "more_body": True}]
+    if waiting_for == "the spool":
+        here.receiver.full_every = 3
+
+        async def never_ready(self):
+            begun.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(MemoryReception, "ready", never_ready)
+    else:
+        body = body[:-9000]
+    chunks = [{"type": "http.request", "body": body, "more_body": True}]
 
     async def receive():
         if not chunks:
@@ -664,13 +693,17 @@ SMALL = Limits(parts_max=5, metadata_bytes_max=40_000, instance_metadata_bytes_m
     "parts",
     [
         [bulk("x", b"")] * 6,
+        [bulk(f"{n}" + "x" * 10_000, b"") for n in range(5)],
         [metadata(*[{}] * 6)],
         [metadata({f"{0x00990001 + n:08X}": {"vr": "OB", "BulkDataURI": "x"} for n in range(6)})],
         [metadata({"00104000": {"vr": "LT", "Value": ["x" * 20_000]}})],
         [metadata(*[{"00104000": {"vr": "LT", "Value": ["x" * 15_000]}}] * 3)],
         [({"Content-Type": JSON}, b"[" + b" " * 40_000 + b"]")],
     ],
-    ids=["parts", "instances", "references", "one instance", "all metadata", "blanks"],
+    ids=[
+        *("parts", "names", "instances", "references"),
+        *("one instance", "all metadata", "blanks"),
+    ],
 )
 async def test_more_than_a_request_may_cost_is_413(parts):
     reply = await post(world(limits=SMALL), *parts)
@@ -725,6 +758,69 @@ async def test_bombs_of_json_are_refused_or_refer_to_no_instance(text):
     assert reply.status in (400, 409)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [b'[{"00081140":{"vr":"SQ","Value":' * 100 + b"[]" + b"}}]" * 100, b"[" + b"{}," * 700_000],
+    ids=["too deep", "too many"],
+)
+async def test_json_that_would_cost_too_much_is_never_decoded(monkeypatch, value):
+    def decoding(text):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(metadata_parts, "elements_of", decoding)
+    text = b'[{"00081140":{"vr":"SQ","Value":' + value.rstrip(b",") + b"}}]"
+    if value.endswith(b","):
+        text = text[:-3] + b"]}}]"
+    assert (await post(world(), ({"Content-Type": JSON}, text))).status == 400
+
+
+async def test_metadata_of_one_instance_is_read_at_a_time_in_the_node():
+    here = world()
+    reading = here.app._service().reading
+    async with reading, asyncio.timeout(60):
+        posted = asyncio.create_task(post(here, metadata(described(1)), bulk("pixels/1", b"")))
+        while not reading._waiters:
+            await asyncio.sleep(0)
+        assert not posted.done()
+    assert (await posted).status == 409
+
+
+def test_a_frame_that_comes_is_not_looked_for_until_all_may_be_there():
+    class Counted(dict):
+        looked = 0
+
+        def __contains__(self, key):
+            self.looked += 1
+            return super().__contains__(key)
+
+    parts, numbered = BulkParts(), Counted()
+    parts._frames["x"] = numbered
+    for number in range(1, 1_001):
+        parts.add(f"x/frames/{number}", BulkPart(media_type.parse("image/jpeg"), start=0))
+        assert parts.pixels("x", 1_000) is None or number == 1_000
+    assert numbered.looked == 1_000
+
+
+def test_a_value_that_no_length_field_can_say_is_refused():
+    part = BulkPart(media_type.parse("application/octet-stream"), start=0)
+    parts = BulkParts()
+    parts.add("x", part)
+    instance = of_instance.Described(references=(Reference(0, 0x00991010, "OB", "x", True),))
+    part.end = 0xFFFFFFFE
+    assert of_instance.parts_of(instance, parts) == [[part]]
+    part.end += 1
+    with pytest.raises(UnwritableError, match="4294967295 B"):
+        of_instance.parts_of(instance, parts)
+
+
+@pytest.mark.parametrize("frames", ["9" * 5_000, "0", "-1", "2.5", "2\\3"])
+def test_a_number_of_frames_that_is_none_is_one(frames):
+    said = described(1)
+    said["00280008"] = {"vr": "IS", "Value": [frames]}
+    instance, _ = of_instance.described(json.dumps(said).encode(), elements_of, None)
+    assert (instance.frames, instance.framed) == (1, "")
+
+
 async def test_ten_thousand_parts_under_one_name_take_no_time_to_speak_of():
     here = world()
     parts = [bulk("x/frames/2", b"", "image/jpeg")] * 9_990
@@ -774,6 +870,122 @@ async def test_ten_thousand_references_of_one_instance_take_no_time_to_speak_of(
     reply = await post(here, metadata(instance), *values, bulk("pixels/1", pixels(1)), cut=1 << 20)
     assert reply.status == 200
     assert len(held(here, 1)) > 8192
+
+
+def apart(uri: str) -> dict:
+    return {"vr": "OB", "BulkDataURI": uri}
+
+
+async def test_a_short_body_does_not_become_an_endless_instance():
+    here = world(limits=Limits(body_bytes_max=100_000))
+    endless = described(2) | {f"009910{n:02X}": apart("value") for n in range(10)}
+    values = [bulk("pixels/1", pixels(1)), bulk("value", bytes(20_000)), bulk("pixels/2", b"")]
+    reply = await post(here, metadata(described(1), endless), *values)
+    assert reply.status == 202
+    assert stored(reply) == [f"{STUDY}.1.1"]
+    assert failures(reply) == [(f"{STUDY}.1.2", 0xA700)]
+    assert here.receiver.refused == ["the instances are over 100000 B together"]
+
+
+async def test_a_few_frames_do_not_become_endless_instances():
+    here = world(limits=Limits(parts_max=5))
+    instances = [described(n) for n in range(1, 4)]
+    for each in instances:
+        each["7FE00010"] = apart("x")
+        each["00280008"] = {"vr": "IS", "Value": [3]}
+    kind = f"image/dicom-rle; transfer-syntax={RLE}"
+    frames = [bulk(f"x/frames/{n}", b"frame", kind) for n in (1, 2, 3)]
+    reply = await post(here, *frames, metadata(*instances))
+    assert stored(reply) == [f"{STUDY}.1.1", f"{STUDY}.1.2"]
+    assert failures(reply) == [(f"{STUDY}.1.3", 0xA700)]
+
+
+@pytest.mark.parametrize("of", ["one instance", "many instances"])
+async def test_a_part_is_not_looked_at_for_each_of_the_references_to_its_name(monkeypatch, of):
+    asked = 0
+    for kind, name in ((BulkParts, "value"), (of_instance.Described, "has")):
+        real = getattr(kind, name)
+
+        def counted(*given, real=real):
+            nonlocal asked
+            asked += 1
+            return real(*given)
+
+        monkeypatch.setattr(kind, name, counted)
+    if of == "one instance":
+        instance = described(1) | {f"0099{n:04X}": apart("x") for n in range(0x1000, 0x1200)}
+        instance["7FE00010"] = apart("x")
+        instance["00280008"] = {"vr": "IS", "Value": [2_000]}
+        instances = [instance]
+    else:
+        uids = {tag: value for tag, value in described(1).items() if tag in UIDS}
+        instances = [
+            uids | {"00991010": apart("x"), "00991011": apart(f"never/{n}")} for n in range(0x200)
+        ]
+    parts = [bulk("x", b"", "image/jpeg")] * 1_000
+    reply = await post(world(), metadata(*instances), *parts)
+    assert reply.status == 409
+    assert asked < 5_000
+
+
+@pytest.mark.parametrize(
+    "kind, room_bytes, parts",
+    [
+        (DICOM, None, [({"Content-Type": DICOM}, b"junk" * 100)]),
+        (JSON, None, [metadata({"00080018": {"vr": "UI", "Value": [1]}})]),
+        (JSON, None, [metadata(described(1), {"00080018": 1})]),
+        (JSON, 20_000, [bulk("pixels/1", pixels(1)), metadata(described(1))]),
+        (XML, None, [({"Content-Type": XML}, b"<")]),
+    ],
+)
+async def test_what_failed_is_kept_until_the_answer_without_what_was_read_of_it(
+    monkeypatch, kind, room_bytes, parts
+):
+    here = world()
+    here.receiver.room_bytes = room_bytes
+    told = []
+    real = stow_answer.report
+
+    async def report(request, form, outcomes, broken):
+        told.extend(each.error for each in outcomes)
+        await real(request, form, outcomes, broken)
+
+    monkeypatch.setattr(stow_answer, "report", report)
+    await post(here, *parts, kind=kind)
+    assert told
+    for error in told:
+        assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
+async def test_pixels_are_compared_with_their_description_beside_the_loop(monkeypatch):
+    threads = []
+    for name in ("excess_bytes", "refuse_undescribed"):
+        real = getattr(of_instance, name)
+
+        def watched(*given, real=real):
+            threads.append(threading.current_thread())
+            return real(*given)
+
+        monkeypatch.setattr(of_instance, name, watched)
+    native, compressed = bulk("pixels/1", pixels(1)), bulk("pixels/2", b"frame", "image/dicom-rle")
+    reply = await post(world(), metadata(described(1), described(2)), native, compressed)
+    assert reply.status == 200
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+
+
+async def test_what_was_set_aside_is_freed_beside_the_loop(monkeypatch):
+    threads = []
+    real = MemoryAside.close
+
+    def close(self):
+        threads.append(threading.current_thread())
+        real(self)
+
+    monkeypatch.setattr(MemoryAside, "close", close)
+    assert (await post(world(), metadata(described(1)))).status == 409
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_a_part_with_endless_header_fields_breaks_the_body():
