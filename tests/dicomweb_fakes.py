@@ -24,11 +24,12 @@ from fileroom.catalog.query import Position
 from fileroom.dicom import uid
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.part10 import Part10Splitter, write_header
-from fileroom.dicomweb.app import DicomWebApp
-from fileroom.dicomweb.ports import Peers, Tasks
-from fileroom.dicomweb.request import Limits, Service
 from fileroom.errors import FileroomError
+from fileroom.http.app import WebApp
+from fileroom.http.ports import Peers, Tasks
+from fileroom.http.request import Limits, Service
 from fileroom.ingest.receive import MismatchError
+from fileroom.node.resources import RESOURCES
 from fileroom.retrieve.opened import OpenedDataSet, OpenedDataSets
 from fileroom.spool.failure import SpaceError
 
@@ -404,7 +405,7 @@ def data_set_of(part10: bytes) -> bytes:
 class World:
     """A door with an archive in memory behind it."""
 
-    app: DicomWebApp
+    app: WebApp
     archive: MemoryArchive
     receiver: MemoryReceiver
     coverage: MemoryCoverage
@@ -429,7 +430,7 @@ def world(
         tasks=tasks,
         peers=peers,
     )
-    app = DicomWebApp(lambda: service, decide, **options)
+    app = WebApp(lambda: service, decide, RESOURCES, **options)
     return World(app, archive, receiver, coverage)
 
 
@@ -454,7 +455,7 @@ class Reply:
 
 
 async def call(
-    app: DicomWebApp,
+    app: WebApp,
     method: str,
     target: str,
     *,

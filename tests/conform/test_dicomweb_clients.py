@@ -18,10 +18,10 @@ from requests import HTTPError
 
 from corpus import ct_small, pydicom_files
 from dicomweb_fakes import World, data_set_of, world
-from fileroom.dicomweb import listener
-from fileroom.dicomweb.answers import Answer
-from fileroom.dicomweb.listener import Listener
 from fileroom.errors import TransientError
+from fileroom.http import listener
+from fileroom.http.answers import Answer
+from fileroom.http.listener import Listener
 
 CURL = shutil.which("curl")
 needs_curl = pytest.mark.skipif(CURL is None, reason="peer missing: curl")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dicomweb_fakes import World, world
-from fileroom.dicomweb import lingering
-from fileroom.dicomweb.listener import Listener
+from fileroom.http import lingering
+from fileroom.http.listener import Listener
 from peers import program
 
 ROOM_BYTES = 1 << 20

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from fileroom.dicom import uid
 from fileroom.dicom.dictionary import known_uids, uid_name
-from fileroom.dicomweb.routes import ROUTES
 from fileroom.dimse.admission import REASONS
 from fileroom.dimse.limits import Limits
 from fileroom.dimse.services import SERVICES, Service
 from fileroom.dimse.storage_scp import FAILURES
+from fileroom.node.resources import TABLE
 from fileroom.wire import transfer_syntax
 
 
@@ -113,7 +113,7 @@ def _transfer_syntaxes() -> Iterator[str]:
 def _resources() -> Iterator[str]:
     rows = [
         (each.method, f"`{each.template}`", f"`{each.action}`")
-        for each in sorted(ROUTES, key=lambda route: (route.template, route.method))
+        for each in sorted(TABLE.routes, key=lambda route: (route.template, route.method))
     ]
     yield from _table(("method", "resource", "right needed"), rows)
 

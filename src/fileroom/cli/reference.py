@@ -8,6 +8,7 @@ written whole.
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -16,8 +17,9 @@ import msgspec
 from fileroom.cli import conformance_statement
 from fileroom.cli.exit_codes import ExitCode
 from fileroom.cli.main import VERBS, application
-from fileroom.dicomweb import openapi
+from fileroom.http import openapi
 from fileroom.node.config import PREFIX, is_live, meta_of, sections
+from fileroom.node.resources import TABLE
 from fileroom.node.settings import Section, Settings
 
 BEGIN = "<!-- made by `make docs`: begin -->"
@@ -49,7 +51,7 @@ PAGES = {
 }
 
 
-FILES = {"openapi.json": openapi.encoded}
+FILES = {"openapi.json": partial(openapi.encoded, TABLE)}
 
 
 def rewritten(page: str, table: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from fileroom.dicomweb.answers import answer_head
-from fileroom.dicomweb.ports import StoredInstance
-from fileroom.dicomweb.refusals import ChangedError, Header
-from fileroom.dicomweb.request import Request
+from fileroom.http.answers import answer_head
+from fileroom.http.ports import StoredInstance
+from fileroom.http.refusals import ChangedError, Header
+from fileroom.http.request import Request
 from fileroom.wire import entity_tag
 
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from fileroom.dicom.xml_model import native_model
 from fileroom.dicomweb.conditional import validators
 from fileroom.dicomweb.negotiate import DICOM_XML, Choice
-from fileroom.dicomweb.ports import ReadRecord
 from fileroom.dicomweb.ranges import related
-from fileroom.dicomweb.refusals import Header
-from fileroom.dicomweb.request import Request
-from fileroom.dicomweb.texts import send_text
+from fileroom.http.ports import ReadRecord
+from fileroom.http.refusals import Header
+from fileroom.http.request import Request
+from fileroom.http.texts import send_text
 from fileroom.wire import multipart
 
 CODED_BY = "accept-encoding"  # the field that, beside Accept, chooses among representations

@@ -4,11 +4,11 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal, NamedTuple
 
-from fileroom.dicomweb.answers import SEND_BYTES, Outflow
 from fileroom.dicomweb.conditional import validators
-from fileroom.dicomweb.ports import Buffer, ReadRecord, Source
-from fileroom.dicomweb.refusals import Header
-from fileroom.dicomweb.request import Request
+from fileroom.http.answers import SEND_BYTES, Outflow
+from fileroom.http.ports import Buffer, ReadRecord, Source
+from fileroom.http.refusals import Header
+from fileroom.http.request import Request
 from fileroom.wire import byte_range, entity_tag, multipart
 
 Ranges = Sequence[tuple[int, int]]

@@ -1,20 +1,28 @@
-"""Every way in through this door, as one table. Pure.
+"""Every resource of this service, as one table.
 
 The matrix test of access walks its rows, the capabilities and docs/openapi.json are made of it, and
 a row without a handler fails at start.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
+from typing import Final
 
 from fileroom.access.grant import Action
-from fileroom.dicomweb.routing import METHODS, Route
+from fileroom.dicomweb import capabilities
+from fileroom.dicomweb.location import BASE
+from fileroom.dicomweb.operations import OPERATIONS, PARAMETERS
+from fileroom.dicomweb.qido import search
+from fileroom.dicomweb.stow import store
+from fileroom.dicomweb.wado import bulkdata, frames, instances
+from fileroom.http import told
+from fileroom.http.resources import Handler, Resources
+from fileroom.http.routing import Route
 
-BASE = "/dicomweb"
 _STUDY = f"{BASE}/studies/{{study}}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 
-_GIVEN: tuple[Route, ...] = (
+ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{BASE}/studies", Action.STORE, "store"),
     Route("POST", _STUDY, Action.STORE, "store"),
     Route("GET", f"{BASE}/studies", Action.FIND, "search_studies"),
@@ -34,34 +42,17 @@ _GIVEN: tuple[Route, ...] = (
     Route("OPTIONS", BASE, Action.DESCRIBE, "capabilities"),
     Route("OPTIONS", f"{BASE}/", Action.DESCRIBE, "capabilities"),
     Route("GET", f"{BASE}/openapi.json", Action.DESCRIBE, "openapi"),
-    Route("POST", "/tasks/{task}", Action.NOTE, "note_task"),
-    Route("POST", "/peers/{peer}/echo", Action.TEST, "echo_peer"),
-    Route("GET", "/healthz", Action.HEALTH, "healthz"),
-    Route("GET", "/metrics", Action.METRICS, "metrics"),
-    Route("GET", "/status", Action.STATUS, "status"),
 )
-
-
-def _completed(given: Iterable[Route]) -> Iterator[Route]:
-    """The rows, a HEAD for every GET (RFC 9110 §9.3.2), and an OPTIONS for every resource that
-    has none, which tells its methods (§9.3.7)."""
-    described: set[str] = set()
-    for route in given:
-        yield route
-        if route.method == "GET":
-            yield route._replace(method="HEAD")
-        if route.method == "OPTIONS":
-            described.add(route.template)
-    for route in given:
-        if route.template not in described:
-            described.add(route.template)
-            yield Route("OPTIONS", route.template, Action.DESCRIBE, "allowed")
-
-
-ROUTES: tuple[Route, ...] = tuple(_completed(_GIVEN))
-
-
-def methods_of(template: str) -> tuple[str, ...]:
-    """The methods of a resource."""
-    found = {route.method for route in ROUTES if route.template == template}
-    return tuple(each for each in METHODS if each in found)
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "store": store.store,
+    "search_studies": search.studies,
+    "search_series": search.series,
+    "search_instances": search.instances,
+    "retrieve_instances": instances.instances,
+    "retrieve_metadata": instances.metadata,
+    "retrieve_frames": frames.frames,
+    "retrieve_bulkdata": bulkdata.bulkdata,
+    "capabilities": capabilities.capabilities,
+    "openapi": told.openapi,
+}
+RESOURCES: Final = Resources(ROUTES, HANDLERS, OPERATIONS, PARAMETERS)

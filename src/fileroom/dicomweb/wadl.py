@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from fileroom.dicomweb.openapi import OPERATIONS, Operation, Taken, name_of, parameters_of
-from fileroom.dicomweb.routes import BASE, ROUTES
-from fileroom.dicomweb.routing import Route
+from fileroom.dicomweb.location import BASE
+from fileroom.http.operation import Operation, Table, Taken, name_of, parameters_of
+from fileroom.http.routing import Route
 
 NAMESPACE = "http://wadl.dev.java.net/2009/02"
 OPENING = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -14,18 +14,18 @@ KINDS = {"string": "xs:string", "integer": "xs:unsignedInt", "boolean": "xs:bool
 Tree = dict[str, "Tree"]
 
 
-def description(base_url: str) -> bytes:
+def description(table: Table, base_url: str) -> bytes:
     """The document for a caller who reaches the service at `base_url`."""
     tree: Tree = {}
     described: dict[str, list[Route]] = {}
-    for route in ROUTES:
+    for route in table.routes:
         # WADL does not describe the transaction that it is the answer to (PS3.18 Annex H).
         if route.template.startswith(f"{BASE}/") and route.method != "OPTIONS":
             described.setdefault(route.template, []).append(route)
             place = tree
             for segment in route.template.removeprefix(f"{BASE}/").split("/"):
                 place = place.setdefault(segment, {})
-    written = "".join(_resources(tree, BASE, described))
+    written = "".join(_resources(table, tree, BASE, described))
     return (
         f'{OPENING}<application xmlns="{NAMESPACE}" '
         'xmlns:xs="http://www.w3.org/2001/XMLSchema">'
@@ -33,20 +33,22 @@ def description(base_url: str) -> bytes:
     ).encode()
 
 
-def _resources(tree: Tree, path: str, described: dict[str, list[Route]]) -> Iterator[str]:
+def _resources(
+    table: Table, tree: Tree, path: str, described: dict[str, list[Route]]
+) -> Iterator[str]:
     for segment, inner in tree.items():
         template = f"{path}/{segment}"
         yield f"<resource path={quoteattr(segment.replace('*}', '}'))}>"
         if segment.startswith("{"):
             yield _param(Taken(segment.strip("{}*"), ""), "template")
         for route in described.get(template, ()):
-            yield _method(route)
-        yield from _resources(inner, template, described)
+            yield _method(table, route)
+        yield from _resources(table, inner, template, described)
         yield "</resource>"
 
 
-def _method(route: Route) -> str:
-    operation = OPERATIONS[route.handler]
+def _method(table: Table, route: Route) -> str:
+    operation = table.operations[route.handler]
     params = [_param(each, "query") for each in operation.query]
     params += [_param(each, "header") for each in operation.headers]
     if operation.gives:

@@ -17,15 +17,16 @@ from fileroom.access import identity
 from fileroom.access.decide import Principal, decide
 from fileroom.audit import refusals
 from fileroom.clock import Clock
-from fileroom.dicomweb.answers import Answer
-from fileroom.dicomweb.app import DicomWebApp
-from fileroom.dicomweb.listener import Listener
-from fileroom.dicomweb.request import Service
 from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Receiver
 from fileroom.dimse.server import DimseServer, Limits, Refusal
+from fileroom.http.answers import Answer
+from fileroom.http.app import WebApp
+from fileroom.http.listener import Listener
+from fileroom.http.request import Service
 from fileroom.node import health
 from fileroom.node.lock import DataLock, Holder
+from fileroom.node.resources import RESOURCES
 from fileroom.node.settings import Settings
 
 HTTP, DIMSE = "http", "dimse"  # channels, as the ledger names them
@@ -104,9 +105,10 @@ class Doors:
             limits=dimse_limits(settings),
             on_refused=self._refused,
         )
-        self._app = DicomWebApp(
+        self._app = WebApp(
             lambda: self._behind.service,
             decide,
+            RESOURCES,
             prefix=settings.http.prefix,
             trusted_proxies=settings.http.trusted_proxies,
             host_names=settings.http.host_names,

@@ -15,10 +15,10 @@ from fileroom.catalog.lifecycle import UNCOMMITTED, CopyState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import Totals
 from fileroom.clock import Clock
-from fileroom.dicomweb.request import Service
 from fileroom.dimse.provision import Provision
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError, UncertainError
+from fileroom.http.request import Service
 from fileroom.ingest.commit import CommitStage
 from fileroom.ingest.evict import EvictStage
 from fileroom.ingest.receive import Receiver

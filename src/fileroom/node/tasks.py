@@ -9,8 +9,8 @@ from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import Task
 from fileroom.catalog.task_record import TaskRecord
 from fileroom.clock import Clock
-from fileroom.dicomweb.task_note import TaskNote
 from fileroom.errors import FileroomError
+from fileroom.http.task_note import TaskNote
 from fileroom.node.health import TaskStatus
 from fileroom.recovery.rebuild import Rebuilder
 from fileroom.recovery.report import Report

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import fileroom
 from fileroom.audit.refusals import Refusal
 from fileroom.clock import Clock
-from fileroom.dicomweb.request import Service
 from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Conversation, Receiver, Reception
 from fileroom.disk import Disk
 from fileroom.errors import TransientError
+from fileroom.http.request import Service
 from fileroom.keys.keyring import Keyring
 from fileroom.keys.port import KeysLockedError, WrongSecretError
 from fileroom.node import health

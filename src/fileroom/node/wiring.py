@@ -5,9 +5,9 @@ from functools import partial
 from fileroom.audit.coverage import Coverage
 from fileroom.audit.publish import Publisher
 from fileroom.catalog.lifecycle import CopyState
-from fileroom.dicomweb.request import Limits, Service
 from fileroom.dimse.dispatch import Dispatch
 from fileroom.dimse.provision import Provision
+from fileroom.http.request import Limits, Service
 from fileroom.ingest.at_risk import note_damaged
 from fileroom.ingest.commit import CommitStage
 from fileroom.ingest.duplicates import Sorter

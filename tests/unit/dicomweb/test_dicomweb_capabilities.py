@@ -6,10 +6,11 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from dicomweb_fakes import call, world
-from fileroom.dicomweb import openapi
-from fileroom.dicomweb.app import BASE
-from fileroom.dicomweb.qido_keys import MATCHED, Found
-from fileroom.dicomweb.routes import ROUTES
+from fileroom.dicomweb.location import BASE
+from fileroom.dicomweb.qido.keys import MATCHED, Found
+from fileroom.http import openapi
+from fileroom.http import operation as described_by
+from fileroom.node.resources import TABLE
 
 WADL = "application/vnd.sun.wadl+xml"
 NAMESPACE = "{http://wadl.dev.java.net/2009/02}"
@@ -84,7 +85,7 @@ async def test_who_wants_json_gets_the_openapi_document_and_other_forms_are_406(
     here = world()
     asked = await call(here.app, "OPTIONS", BASE, headers={"accept": "application/json"})
     served = await call(here.app, "GET", f"{BASE}/openapi.json")
-    assert asked.body == served.body == openapi.encoded()
+    assert asked.body == served.body == openapi.encoded(TABLE)
     assert asked.header("content-type") == served.header("content-type") == "application/json"
     refused = await call(here.app, "OPTIONS", BASE, headers={"accept": "text/html"})
     assert refused.status == 406
@@ -109,15 +110,15 @@ async def test_every_resource_tells_its_methods(path, allow):
 
 
 def test_the_openapi_document_has_every_row_of_the_table_and_no_other():
-    document = json.loads(openapi.encoded())
+    document = json.loads(openapi.encoded(TABLE))
     described = {
         (method.upper(), path)
         for path, operations in document["paths"].items()
         for method in operations
     }
-    assert described == {(each.method, each.template.replace("*}", "}")) for each in ROUTES}
+    assert described == {(each.method, each.template.replace("*}", "}")) for each in TABLE.routes}
     operations = [each for path in document["paths"].values() for each in path.values()]
-    assert len({each["operationId"] for each in operations}) == len(ROUTES)
+    assert len({each["operationId"] for each in operations}) == len(TABLE.routes)
     parameters = document["components"]["parameters"]
     for each in operations:
         assert {"403", *each["responses"]} == set(each["responses"])
@@ -128,6 +129,6 @@ def test_the_openapi_document_has_every_row_of_the_table_and_no_other():
 
 
 def test_every_handler_says_what_it_takes_and_gives():
-    assert {each.handler for each in ROUTES} == openapi.OPERATIONS.keys()
-    for operation in openapi.OPERATIONS.values():
-        assert set(operation.statuses) <= openapi.STATUSES.keys()
+    assert {each.handler for each in TABLE.routes} == TABLE.operations.keys()
+    for operation in TABLE.operations.values():
+        assert set(operation.statuses) <= described_by.STATUSES.keys()

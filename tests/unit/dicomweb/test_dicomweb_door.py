@@ -5,15 +5,19 @@ import pytest
 from corpus import ct_small
 from dicomweb_fakes import call, world
 from fileroom.access.decide import decide
-from fileroom.dicomweb import routing
-from fileroom.dicomweb.answers import Answer
-from fileroom.dicomweb.app import BASE, EXTRA, HANDLERS, ROUTES, DicomWebApp
-from fileroom.dicomweb.refusals import MethodNotAllowedError, NotFoundError, status_of
-from fileroom.dicomweb.routing import Route, Router
+from fileroom.dicomweb.location import BASE
 from fileroom.errors import IntegrityError, PeerError, RefusedError, TransientError
+from fileroom.http import routing
+from fileroom.http.answers import Answer
+from fileroom.http.app import WebApp
+from fileroom.http.refusals import MethodNotAllowedError, NotFoundError, status_of
+from fileroom.http.routing import Route, Router
+from fileroom.node.resources import RESOURCES, TABLE
 from fileroom.retrieve.packs import UnavailableError
 from fileroom.spool.failure import SpaceError
 
+ROUTES = TABLE.routes
+OF_THE_NODE = {"healthz", "metrics", "status"}
 INSTANCE = "/dicomweb/studies/1.2/series/1.3/instances/1.4"
 
 
@@ -43,7 +47,8 @@ def filled(template: str) -> str:
 
 
 def test_every_row_has_a_handler_and_every_handler_a_row():
-    assert {route.handler for route in ROUTES} == HANDLERS.keys() | EXTRA
+    handlers = {name for each in RESOURCES for name in each.handlers} | {"allowed"}
+    assert {route.handler for route in ROUTES} == handlers | OF_THE_NODE
     assert len({(route.method, route.template) for route in ROUTES}) == len(ROUTES)
 
 
@@ -118,9 +123,11 @@ async def test_a_door_with_nothing_behind_it_says_so_to_whoever_may_ask_and_to_n
     def nothing():
         raise TransientError("keys locked")
 
-    app = DicomWebApp(nothing, decide, extra={"healthz": fine, "metrics": fine, "status": fine})
+    app = WebApp(
+        nothing, decide, RESOURCES, extra={"healthz": fine, "metrics": fine, "status": fine}
+    )
     reply = await call(app, route.method, filled(route.template))
-    if route.handler in EXTRA:
+    if route.handler in OF_THE_NODE:
         assert reply.status == 200
     else:
         assert (reply.status, reply.header("retry-after")) == (503, "10")

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from fileroom.dicomweb import hang_up
-from fileroom.dicomweb.hang_up import while_connected
-from fileroom.dicomweb.refusals import DisconnectedError
+from fileroom.http import hang_up
+from fileroom.http.hang_up import while_connected
+from fileroom.http.refusals import DisconnectedError
 
 
 class Caller:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fileroom.catalog.query import Position
-from fileroom.dicomweb.paging import Pages, Place, Start, name_of
+from fileroom.http.paging import Pages, Place, Start, name_of
 
 SEARCH = b"one search"
 

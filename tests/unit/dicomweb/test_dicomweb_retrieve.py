@@ -10,12 +10,12 @@ from pydicom.encaps import generate_frames
 
 from corpus import ct_small
 from dicomweb_fakes import World, call, world
-from fileroom.dicomweb import hang_up, texts
-from fileroom.dicomweb.answers import SEND_BYTES
-from fileroom.dicomweb.app import BASE
 from fileroom.dicomweb.ranges import within
-from fileroom.dicomweb.request import Limits
 from fileroom.errors import TransientError
+from fileroom.http import hang_up, texts
+from fileroom.http.answers import SEND_BYTES
+from fileroom.dicomweb.location import BASE
+from fileroom.http.request import Limits
 from fileroom.retrieve.opened import NoFramesError
 
 EXPLICIT = "1.2.840.10008.1.2.1"

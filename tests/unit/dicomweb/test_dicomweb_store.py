@@ -13,16 +13,16 @@ from dicomweb_fakes import MemoryReception, World, call, data_set_of, world
 from fileroom.dicom.encapsulating import ImagePixelError, UnknownSyntaxError
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.xml_reading import XmlError
-from fileroom.dicomweb.app import BASE
-from fileroom.dicomweb.bulk_parts import PixelMediaTypeError
-from fileroom.dicomweb.request import Limits
-from fileroom.dicomweb.stow_report import (
+from fileroom.dicomweb.stow.bulk_parts import PixelMediaTypeError
+from fileroom.dicomweb.stow.report import (
     MissingPartError,
     OtherStudyError,
     UnreferencedPartError,
     failure_reason,
 )
 from fileroom.errors import RefusedError, TransientError
+from fileroom.dicomweb.location import BASE
+from fileroom.http.request import Limits
 from fileroom.ingest.receive import MismatchError, SopClassError
 from fileroom.spool.failure import InstanceTooLargeError, SpaceError
 from fileroom.wire import multipart

@@ -6,8 +6,8 @@ from conform.catalog_model import DictCatalog
 from fileroom.catalog.lifecycle import TaskState
 from fileroom.catalog.rows import Task
 from fileroom.clock import ManualClock
-from fileroom.dicomweb.task_note import TaskNote
 from fileroom.errors import TransientError
+from fileroom.http.task_note import TaskNote
 from fileroom.node.tasks import RECORDS_MAX, Tasks, failures, shown
 from fileroom.recovery.report import Report
 
