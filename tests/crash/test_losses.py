@@ -247,6 +247,35 @@ async def test_a_pack_that_is_known_to_be_at_risk_is_sealed_again_as_any_other(s
             assert (await read(node, key)).endswith(data)
 
 
+async def test_a_pack_that_rots_before_its_first_copy_is_sealed_again_from_the_spool(settings):
+    outcome = Outcome()
+    async with opened(settings) as node:
+        await store(node, outcome, FIRST[:2], size_bytes=256)
+        await node.parts.intake.settled()
+        assert await node.seal.round(everything=True) == 1
+        (pack,) = node.catalog.packs(limit=9)
+        path = local_path(node.parts.folder.packs, pack.study_key_id, pack.sha256)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        await node.replicate.round()
+        assert node.catalog.packs(limit=9)[0].state is PackState.AT_RISK
+        for _ in range(3):
+            await node.evict.round()
+        assert segments(settings, "spool"), "it may be all there is"
+    async with opened(settings) as node:
+        assert node.rebuilder.report.resealed == 1
+        assert path.with_suffix(".damaged").exists(), "nothing is deleted"
+        await node.drain(STOPPED_S)
+        for _ in range(3):
+            await node.evict.round()
+        for key, data in outcome.acknowledged.items():
+            assert (await read(node, key)).endswith(data)
+    async with opened(settings) as node:
+        assert [each.state for each in node.catalog.packs(limit=9)] == [PackState.COMMITTED]
+        assert node.rebuilder.report.adopted == 0
+
+
 async def test_a_lost_pack_that_a_provider_may_have_is_kept_and_not_sealed_again(
     settings, monkeypatch
 ):

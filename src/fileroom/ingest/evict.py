@@ -71,6 +71,9 @@ class EvictStage:
         return await self._packs() + await self._segments()
 
     async def _segments(self) -> int:
+        if await asyncio.to_thread(self._spool_may_be_all_there_is):
+            log.warning("the spool is kept: a pack is at risk of which no copy was made yet")
+            return 0
         released = 0
         for each in await self._settled_segments():
             if each.active:
@@ -89,6 +92,15 @@ class EvictStage:
             await asyncio.to_thread(self._catalog.forget_segment, each.number)
             released += 1
         return released
+
+    def _spool_may_be_all_there_is(self) -> bool:
+        """Whether a pack was found damaged here before its first copy: which segments it was built
+        of is known to the spool alone, and the next start seals it again from there. Blocks."""
+        return any(
+            all(copy.state is CopyState.PENDING for copy in self._catalog.copies(each.number))
+            for each in self._catalog.packs(state=PackState.AT_RISK, limit=PACKS_A_ROUND)
+            if each.local
+        )
 
     async def _settled_segments(self) -> list[SegmentStats]:
         """Segments whose every commit is accounted for in packs: count in is count out.

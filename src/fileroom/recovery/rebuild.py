@@ -16,17 +16,27 @@ from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.port import Catalog
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError
+from fileroom.ingest.build import local_path
 from fileroom.keys.keyring import Keyring
 from fileroom.keys.objects import SITE, parse_name
 from fileroom.provider.port import Provider, UnreachableError
 from fileroom.recovery.adopt import Adopter, NotComparedError
 from fileroom.recovery.awaited import awaited, note_awaited
-from fileroom.recovery.found import CALL, FoundPack, Opened, at_provider, local_packs, open_pack
+from fileroom.recovery.found import (
+    CALL,
+    FoundPack,
+    Opened,
+    at_provider,
+    is_whole,
+    local_packs,
+    open_pack,
+)
 from fileroom.recovery.replay import Replay, Told
 from fileroom.recovery.report import Report
 from fileroom.recovery.respool import Respool
 
 KEY_OBJECT_BYTES_MAX = 1 << 20
+DAMAGED = ".damaged"  # behind the name of what was a pack
 PACKS_A_PAGE = 1000
 
 Progress = Callable[[int, int], None]
@@ -168,6 +178,10 @@ class Rebuilder:
         """Note which known packs are on this disk and which are gone; return the unknown ones."""
         known = self._known()
         here = {each.sha256: each for each in local_packs(self._packs_directory)}
+        for sha256, (number, _, state) in known.items():
+            # What was found damaged before is read again, and only that: a start is no scrub.
+            if state is PackState.AT_RISK and sha256 in here and not is_whole(here[sha256]):
+                self._set_aside(number, here.pop(sha256))
         lost: list[int] = []
         for sha256, (number, local, state) in known.items():
             if local and sha256 not in here:
@@ -182,6 +196,13 @@ class Rebuilder:
                 lost.append(number)
         self._respool.seal_again(lost, self.report)
         return {sha256: [each] for sha256, each in here.items() if sha256 not in known}
+
+    def _set_aside(self, number: int, damaged: FoundPack) -> None:
+        """Take its name from a file that is no pack any more, so that it counts as gone; the bytes
+        stay. A crash before the catalog knows of it leaves a pack that is gone."""
+        path = local_path(self._packs_directory, damaged.study_key_id, damaged.sha256)
+        self._disk.replace(path, path.with_suffix(DAMAGED))
+        log.critical("the file of pack %d is damaged, and is set aside", number)
 
     async def _found(self, names: Collection[str]) -> Places:
         """What lies on this disk and at these providers, whose keys are taken up first."""

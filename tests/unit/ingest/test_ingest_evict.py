@@ -121,6 +121,20 @@ async def test_a_segment_goes_when_every_record_of_it_is_settled(way):
     assert (body["segment"], body["instances"]) == (1, 2)
 
 
+async def test_no_segment_goes_while_a_damaged_pack_has_no_copy(way):
+    segment = await all_settled(way)
+    (pack,) = way.all_packs()
+    way.catalog.set_pack_state(pack.number, PackState.SEALED, PackState.AT_RISK)
+    way.catalog.set_copy(pack.number, "a", None, CopyState.PENDING)
+    for _ in range(2):
+        await way.evict().round()
+    assert segment.exists()
+    way.catalog.set_copy(pack.number, "a", CopyState.PENDING, CopyState.REPLICATED)
+    for _ in range(2):
+        await way.evict().round()
+    assert not segment.exists()
+
+
 async def test_a_segment_with_a_record_that_was_set_aside_stays(way):
     await way.land(ONE, OTHER)
     held = way.catalog.held(1)
