@@ -11,7 +11,7 @@ from typing import Protocol
 from fileroom.dicom import uid
 from fileroom.dicom.commitment import Request, Result, TooManyReferencesError, read_request
 from fileroom.dicom.instance_error import InstanceError
-from fileroom.dimse.operation import Answer, Operation, Refused, Talk
+from fileroom.dimse.operation import Answer, GoneError, Operation, Refused, Talk
 from fileroom.dimse.receiving import Buffer
 from fileroom.errors import FileroomError, TransientError, UncertainError
 from fileroom.ingest.promise import TransactionInUseError
@@ -25,6 +25,7 @@ from fileroom.wire.status import Status
 REQUEST_STORAGE_COMMITMENT = 1  # Action Type ID (PS3.4 §J.3.2.1.1)
 SIZE_BYTES_MAX = 64 << 20  # of one request; 200,000 references take about 32 MiB
 HELD_BYTES_MAX = 128 << 20  # of all requests that are being read
+ANSWER_S = 60.0  # for a peer to take a report; afterwards it is told over a new association
 
 # From errors to PS3.7 Annex C; the first row that fits counts.
 FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
@@ -141,9 +142,12 @@ class Commitment:
 class AskingAssociation:
     """The association in which a commitment was asked for, as a way to tell of it."""
 
-    def __init__(self, talk: Talk, context: AcceptedContext) -> None:
+    def __init__(
+        self, talk: Talk, context: AcceptedContext, *, answer_s: float = ANSWER_S
+    ) -> None:
         self._talk = talk
         self._context = context
+        self._answer_s = answer_s
 
     @property
     def is_open(self) -> bool:
@@ -153,7 +157,12 @@ class AskingAssociation:
         """Send the report and return the status of the answer. Raises GoneError."""
         context = self._context
         data_set = _pieces(result, context.transfer_syntax)
-        answer = await self._talk.ask(context.context_id, event_report(result), data_set)
+        try:
+            async with asyncio.timeout(self._answer_s):
+                answer = await self._talk.ask(context.context_id, event_report(result), data_set)
+        except TimeoutError as error:
+            # One that goes on talking is not silent, so nothing else ends this.
+            raise GoneError(f"no answer to a report came in {self._answer_s:g} s") from error
         return answer.number("Status")
 
 

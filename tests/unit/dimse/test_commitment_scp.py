@@ -13,7 +13,13 @@ from fileroom.dicom.commitment import (
 )
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dimse import commitment_scp
-from fileroom.dimse.commitment_scp import Commitment, CommitmentDesk, begin, status_of
+from fileroom.dimse.commitment_scp import (
+    AskingAssociation,
+    Commitment,
+    CommitmentDesk,
+    begin,
+    status_of,
+)
 from fileroom.dimse.operation import GoneError, Refused
 from fileroom.dimse.outgoing import Outgoing
 from fileroom.errors import IntegrityError, TransientError, UncertainError
@@ -115,6 +121,16 @@ async def test_a_request_is_ours_before_it_is_answered_and_told_of_behind_the_an
         "EventTypeID": 1,
     }
     assert b"".join(Result(*request, [None], "FILEROOM").data_set(IMPLICIT)) == data
+
+
+async def test_a_peer_that_talks_on_and_never_answers_a_report_is_told_another_way():
+    class Deaf(Talk):
+        async def ask(self, *_):
+            await asyncio.Event().wait()
+
+    way = AskingAssociation(Deaf(Node()), CONTEXT, answer_s=0)
+    with pytest.raises(GoneError, match="no answer to a report"):
+        await way.tell(Result("1.7.1", [Reference(CT, "1.9.1")], [None], "FILEROOM"))
 
 
 @pytest.mark.parametrize(
