@@ -378,6 +378,20 @@ async def test_publishing_and_furnishing_pass_over_a_provider_that_is_away(data)
     assert (data.parent / "b" / "unpack.py").exists()
 
 
+async def test_the_ledger_goes_to_the_providers_though_the_catalog_fails(data, monkeypatch):
+    async with opened(settings_with(data, "a")) as node:
+
+        def fails(size):
+            raise TransientError("the catalog is busy")
+
+        monkeypatch.setattr(node.replay, "follow", fails)
+        with pytest.raises(TransientError, match="busy"):
+            await node._publish()
+        (publisher,) = node.publishers
+        assert await publisher.check() == node.parts.ledger.size
+        monkeypatch.undo()
+
+
 # Reading: from the first place that holds it whole
 
 

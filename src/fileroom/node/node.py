@@ -339,14 +339,14 @@ class Node:
         size = self.parts.ledger.size
         if size == self._published_size:
             return 0
-        async with self.deciding:
-            await asyncio.to_thread(self.replay.follow, self.parts.ledger.size)
         failed: FileroomError | None = None
         for publisher in self.publishers:
             try:
                 await publisher.publish()
             except (TransientError, UncertainError) as error:
                 failed = error  # the others shall not wait for this one
+        async with self.deciding:  # last: the ledger goes out whatever the catalog does
+            await asyncio.to_thread(self.replay.follow, self.parts.ledger.size)
         if failed is not None:
             raise failed
         self._published_size = size
