@@ -11,8 +11,8 @@ from fileroom.dicom.dataset_index import Window, elements
 from fileroom.dicom.encoding import LITTLE
 from fileroom.dicom.inflate import InflatedTooLargeError
 from fileroom.dicom.instance_error import InstanceError
-from fileroom.dicom.pixel_decoding import joined
-from fileroom.dicom.transcoding import SOURCES, TARGETS, Transcoding
+from fileroom.pixels.decoding import joined
+from fileroom.pixels.transcoding import SOURCES, TARGETS, Transcoding
 
 SIZE_BYTES_MAX = 60_000
 

@@ -23,6 +23,9 @@ NATIVE = frozenset(
         DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     }
 )
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+# Frames of these are bare little-endian pixels, the same bytes in each of them.
+BARE_PIXELS = NATIVE - {EXPLICIT_VR_BIG_ENDIAN} | {ENCAPSULATED_UNCOMPRESSED}
 _STANDARD = "1.2.840.10008.1.2."
 
 Buffer = bytes | bytearray | memoryview

@@ -50,6 +50,7 @@ BITS_ALLOCATED: Final = 0x00280100
 OFFSET_TABLE: Final = 0x7FE00001
 OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+SUBSAMPLED: Final = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 _NUMBERS: Final = frozenset({SAMPLES_PER_PIXEL, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED})
 
 INFLATED_HEADER_BYTES_MAX: Final = 256 << 20  # what a deflated data set may have before its pixels
@@ -90,15 +91,10 @@ def native_layout(
     return _native(pixels, values, data_set.order)
 
 
-def inflated_layout(inflated: InflatedDataSet) -> NativeFrames | PackedBitFrames:
-    """Where the frames lie in a data set that was deflated, in its inflated bytes.
+def inflated_header(inflated: InflatedDataSet) -> DataSet:
+    """A data set that was deflated, to be walked up to its pixel data, and inflated as far.
 
-    It is inflated up to its pixel data. Whether that is as long as it says, or ends before, shows
-    when a frame is reached.
-
-    Raises:
-        FrameTableError: as `pixel_layout`; or the pixel data is encapsulated (PS3.5 §A.5).
-        InflatedTooLargeError: over `INFLATED_HEADER_BYTES_MAX` inflated before pixel data.
+    Walking raises InflatedTooLargeError over `INFLATED_HEADER_BYTES_MAX` inflated before that.
     """
 
     def read(start: int, end: int) -> bytes:
@@ -109,7 +105,21 @@ def inflated_layout(inflated: InflatedDataSet) -> NativeFrames | PackedBitFrames
         return inflated.read(start, end)
 
     window = Window(read, INFLATED_BYTES_MAX)
-    data_set = data_set_of(window, implicit=False, order=LITTLE)
+    return data_set_of(window, implicit=False, order=LITTLE)
+
+
+def inflated_layout(inflated: InflatedDataSet) -> NativeFrames | PackedBitFrames:
+    """Where the frames lie in a data set that was deflated, in its inflated bytes.
+
+    It is inflated up to its pixel data. Whether that is as long as it says, or ends before, shows
+    when a frame is reached.
+
+    Raises:
+        FrameTableError: as `pixel_layout`; or the pixel data is encapsulated (PS3.5 §A.5).
+        InflatedTooLargeError: as walking an `inflated_header` does.
+    """
+    data_set = inflated_header(inflated)
+    window = data_set.window
     pixels, values = _image(data_set, native_only=True)
     if pixels.torn:
         at = window.at(pixels.start, 12)
@@ -172,7 +182,7 @@ def _native(
         raise FrameTableError(f"{samples} samples per pixel cannot be", tag=SAMPLES_PER_PIXEL)
     frame_bits = samples_of_frame * bits
     there = pixels.value_end - pixels.value_start
-    subsampled = values.get(PHOTOMETRIC_INTERPRETATION, b"").strip(b" \0") == b"YBR_FULL_422"
+    subsampled = values.get(PHOTOMETRIC_INTERPRETATION, b"").strip(b" \0") in SUBSAMPLED
     # Two pixels share their chrominance (PS3.3 §C.7.6.3.1.2), unless the bytes say otherwise:
     # a data set that was compressed before may still carry the name.
     if subsampled and samples == 3 and there * 8 < frame_bits * count:

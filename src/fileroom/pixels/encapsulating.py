@@ -15,9 +15,9 @@ from fileroom.dicom.encoding import (
     UNDEFINED,
 )
 from fileroom.dicom.frames import native_layout
-from fileroom.dicom.image_pixel import image_pixel
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dicom.json_reading import element_head, mark
+from fileroom.pixels.image_pixel import image_pixel
 
 FRAGMENT_BYTES_MAX: Final = 0xFFFFFFFE
 HEAD_BYTES: Final = 256 * 1024  # of a frame: thumbnails and colour profiles stand before its header

@@ -30,10 +30,10 @@ from dicom_samples import (
     samples,
     undefined_sequence,
 )
-from fileroom.dicom import pixel_decoding
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dicom.part10 import write_header
-from fileroom.dicom.transcoding import PIECE_BYTES, SOURCES, TARGETS, Transcoding, can_transcode
+from fileroom.pixels import decoding
+from fileroom.pixels.transcoding import PIECE_BYTES, SOURCES, TARGETS, Transcoding, can_transcode
 
 JPEG = "1.2.840.10008.1.2.4."
 RLE = "1.2.840.10008.1.2.5"
@@ -585,7 +585,7 @@ def test_no_more_is_inflated_or_read_than_a_frame_may_have(monkeypatch):
         assert tracemalloc.get_traced_memory()[1] < 1 << 24
     finally:
         tracemalloc.stop()
-    monkeypatch.setattr(pixel_decoding, "FRAME_BYTES_MAX", 16)
+    monkeypatch.setattr(decoding, "FRAME_BYTES_MAX", 16)
     assert "compressed frame of 18 B" in refused(RLE, bytes(18), rows=4, columns=4, bits=8)
 
 

@@ -13,7 +13,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from fileroom.dicom import pixel_decoding
 from fileroom.dicom.dataset_index import (
     DataSet,
     Element,
@@ -39,19 +38,20 @@ from fileroom.dicom.frames import (
     PHOTOMETRIC_INTERPRETATION,
     pixel_layout,
 )
-from fileroom.dicom.image_pixel import (
+from fileroom.dicom.inflate import InflatedDataSet
+from fileroom.dicom.instance_error import InstanceError
+from fileroom.dicom.rewriting import Part, Rewriter, swapped
+from fileroom.pixels import decoding
+from fileroom.pixels.image_pixel import (
     LOSSY_IMAGE_COMPRESSION,
     PLANAR_CONFIGURATION,
     ImagePixel,
     image_pixel,
 )
-from fileroom.dicom.inflate import InflatedDataSet
-from fileroom.dicom.instance_error import InstanceError
-from fileroom.dicom.rewriting import Part, Rewriter, swapped
 
 PIECE_BYTES: Final = 256 * 1024
 TARGETS: Final = frozenset({EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN})
-SOURCES: Final = NATIVE | pixel_decoding.DECODABLE
+SOURCES: Final = NATIVE | decoding.DECODABLE
 _LENGTH_BYTES_MAX: Final = 0xFFFFFFFE  # of a native value (PS3.5 §7.1.2)
 _ICON_IMAGE_SEQUENCE: Final = 0x00880200
 # (7FE0,0001) to (7FE0,0003) are of encapsulated pixel data only (PS3.3 §C.7.6.3).
@@ -156,14 +156,14 @@ class Transcoding:
         image = image_pixel(data_set)
         if image is None:
             return None
-        pixel_decoding.check_layout(image)
+        decoding.check_layout(image)
         frames = pixel_layout(self._read, self._size_bytes, self._stored_uid)
         if not isinstance(frames, EncapsulatedFrames):
             raise InstanceError("the pixel data is not encapsulated, against its transfer syntax")
-        decoding = Decoding(image, frames)
-        if decoding.size_bytes > _LENGTH_BYTES_MAX:
-            raise InstanceError(f"{decoding.size_bytes} B of pixels are more than a value may have")
-        return decoding
+        plan = Decoding(image, frames)
+        if plan.size_bytes > _LENGTH_BYTES_MAX:
+            raise InstanceError(f"{plan.size_bytes} B of pixels are more than a value may have")
+        return plan
 
     def _parts(self) -> Iterator[Part | None]:
         """What is written, in order; None stands for the decoded pixels."""
@@ -187,10 +187,10 @@ class Transcoding:
                 elif not _is_icon_of_fragments(data_set, element):
                     yield from writer.element(element)
 
-    def _pixel_data(self, writer: Rewriter, decoding: Decoding) -> Iterator[bytes | None]:
-        padding = decoding.size_bytes % 2
-        vr = "OW" if decoding.image.bits_allocated > 8 else "OB"
-        yield writer.head(PIXEL_DATA, vr, decoding.size_bytes + padding)
+    def _pixel_data(self, writer: Rewriter, plan: Decoding) -> Iterator[bytes | None]:
+        padding = plan.size_bytes % 2
+        vr = "OW" if plan.image.bits_allocated > 8 else "OB"
+        yield writer.head(PIXEL_DATA, vr, plan.size_bytes + padding)
         yield None
         yield bytes(padding)
 
@@ -201,7 +201,7 @@ class Transcoding:
     def _pixels(self) -> Iterator[bytes]:
         assert self._decoding is not None
         frames = (self._frame(frame) for frame in range(self._frame_count))
-        return pixel_decoding.joined(frames, self._decoding.image)
+        return decoding.joined(frames, self._decoding.image)
 
     def _frame(self, frame: int) -> bytes:
         """A decoded frame. The last one is kept: for most instances it is the only one."""
@@ -210,11 +210,11 @@ class Transcoding:
             self._decoded = None
             ranges = self._decoding.frames.ranges(frame)
             size_bytes = sum(end - start for start, end in ranges)
-            if size_bytes > pixel_decoding.FRAME_BYTES_MAX:
+            if size_bytes > decoding.FRAME_BYTES_MAX:
                 raise InstanceError(f"a compressed frame of {size_bytes} B is too large")
             data = b"".join(bytes(self._read(start, end)) for start, end in ranges)
             image = self._decoding.image
-            self._decoded = frame, pixel_decoding.decode(data, image, self._stored_uid)
+            self._decoded = frame, decoding.decode(data, image, self._stored_uid)
         return self._decoded[1]
 
 
@@ -222,14 +222,14 @@ def _changes(image: ImagePixel, stored_uid: str, writer: Rewriter) -> dict[int, 
     """Elements that are other ones once the pixels are decoded, in ascending order; of no bytes:
     left out."""
     changes: dict[int, bytes] = {}
-    photometric = pixel_decoding.decoded_photometric(image, stored_uid)
+    photometric = decoding.decoded_photometric(image, stored_uid)
     if photometric != image.photometric:
         changes[PHOTOMETRIC_INTERPRETATION] = _text(writer, PHOTOMETRIC_INTERPRETATION, photometric)
-    if image.samples > 1 and stored_uid not in pixel_decoding.AS_THEY_ARE:
+    if image.samples > 1 and stored_uid not in decoding.AS_THEY_ARE:
         by_pixel = (0).to_bytes(2, "little")
         head = writer.head(PLANAR_CONFIGURATION, "US", len(by_pixel))
         changes[PLANAR_CONFIGURATION] = head + by_pixel
-    if pixel_decoding.is_lossy(stored_uid) and not image.lossy:
+    if decoding.is_lossy(stored_uid) and not image.lossy:
         # The transfer syntax no longer tells (PS3.3 §C.7.6.1.1.5).
         changes[LOSSY_IMAGE_COMPRESSION] = _text(writer, LOSSY_IMAGE_COMPRESSION, "01")
     return changes | dict.fromkeys(sorted(_OF_FRAGMENTS), b"")

@@ -1,10 +1,12 @@
 """The Image Pixel attributes that say how pixel data is laid out, PS3.3 §C.7.6.3. Pure."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from fileroom.dicom.dataset_index import DataSet
+from fileroom.dicom.encoding import ByteOrder
 from fileroom.dicom.frames import (
     BITS_ALLOCATED,
     COLUMNS,
@@ -34,7 +36,9 @@ _NUMBERS: Final = frozenset(
         PIXEL_REPRESENTATION,
     }
 )
+ATTRIBUTES: Final = _NUMBERS | _TEXTS
 _VALUE_BYTES_MAX: Final = 64
+Stated: TypeAlias = tuple[bytes, bytes]
 
 
 class ImagePixel(Struct, frozen=True, kw_only=True):
@@ -76,22 +80,29 @@ def image_pixel(data_set: DataSet) -> ImagePixel | None:
     Raises:
         InstanceError: a number is missing or cannot be.
     """
-    found: dict[int, str] = {}
+    stated: dict[int, Stated] = {}
     for element in data_set.elements(until=PIXELS):
         if element.tag in PIXELS:
-            return _of(found)
+            return image_pixel_of(stated, data_set.order)
         size_bytes = element.value_end - element.value_start
-        if element.torn or size_bytes > _VALUE_BYTES_MAX:
-            continue
-        if element.tag in _NUMBERS or element.tag in _TEXTS:
+        if element.tag in ATTRIBUTES and not element.torn and size_bytes <= _VALUE_BYTES_MAX:
             value = data_set.window.get(element.value_start, element.value_end)
-            if element.tag in _NUMBERS:
-                value = number_text(value, element.vr, data_set.order)
-            found[element.tag] = value.decode("latin-1").strip(" \0")
+            stated[element.tag] = element.vr, value
     return None
 
 
-def _number(found: dict[int, str], tag: int, *, least: int, most: int, default: int = -1) -> int:
+def image_pixel_of(stated: Mapping[int, Stated], order: ByteOrder) -> ImagePixel:
+    """The same from VR and value of each of `ATTRIBUTES` that is there. Raises InstanceError."""
+    found: dict[int, str] = {}
+    for tag in ATTRIBUTES & stated.keys():
+        vr, value = stated[tag]
+        if tag in _NUMBERS:
+            value = number_text(value, vr, order)
+        found[tag] = value.decode("latin-1").strip(" \0")
+    return described_by(found)
+
+
+def _number(found: Mapping[int, str], tag: int, *, least: int, most: int, default: int = -1) -> int:
     text = found.get(tag, "")
     if not text and default >= 0:
         return default
@@ -100,7 +111,8 @@ def _number(found: dict[int, str], tag: int, *, least: int, most: int, default: 
     return int(text)
 
 
-def _of(found: dict[int, str]) -> ImagePixel:
+def described_by(found: Mapping[int, str]) -> ImagePixel:
+    """The same from the texts of `ATTRIBUTES`, numbers in decimal. Raises InstanceError."""
     bits_allocated = _number(found, BITS_ALLOCATED, least=1, most=64)
     bits_stored = _number(found, BITS_STORED, least=1, most=bits_allocated, default=bits_allocated)
     return ImagePixel(

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from fileroom.dicom import codestream
-from fileroom.dicom.codestream import Codestream, CodestreamError
-from fileroom.dicom.image_pixel import ImagePixel
 from fileroom.dicom.instance_error import InstanceError
+from fileroom.pixels import codestream
+from fileroom.pixels.codestream import Codestream, CodestreamError
+from fileroom.pixels.image_pixel import ImagePixel
 
 if TYPE_CHECKING:
     from numpy import generic
@@ -26,6 +26,7 @@ _JPEG: Final = "1.2.840.10008.1.2.4."
 # Lossy by definition: what is decoded is to say so, whether or not the sender did.
 _LOSSY_JPEG: Final = frozenset(_JPEG + each for each in ("50", "51", "53", "55"))
 _LOSSLESS: Final = frozenset(_JPEG + each for each in ("57", "70", "80", "90", "201", "202"))
+JPEG_2000: Final = frozenset(_JPEG + each for each in ("90", "91", "201", "202", "203"))
 _CELLS: Final = frozenset({1, 8, 16, 32})
 YBR_FULL_422: Final = "YBR_FULL_422"
 
@@ -212,7 +213,7 @@ def _cells(pixels: "Samples", stream: Codestream, image: ImagePixel, syntax: str
 _DECODERS: Final[dict[str, Callable[[bytes, ImagePixel, str], bytes]]] = {
     **{_JPEG + each: _jpeg for each in ("50", "51", "53", "55", "57", "70")},
     **{_JPEG + each: _jpeg_ls for each in ("80", "81")},
-    **{_JPEG + each: _jpeg_2000 for each in ("90", "91", "201", "202", "203")},
+    **dict.fromkeys(JPEG_2000, _jpeg_2000),
     "1.2.840.10008.1.2.5": _rle,
     "1.2.840.10008.1.2.1.98": _native,
     "1.2.840.10008.1.2.8.1": _deflated,

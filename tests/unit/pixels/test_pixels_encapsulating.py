@@ -10,7 +10,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from fileroom.dicom.encapsulating import (
+from fileroom.pixels.encapsulating import (
     ImagePixelError,
     UnknownSyntaxError,
     excess_bytes,
