@@ -1,7 +1,7 @@
 """The archive as the doors read it: what is held under a UID, searches, and stored instances."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -32,6 +32,7 @@ SERIES_A_SEARCH = 10_000  # how many series an instance search may look into
 FIRST_PAGE_ROWS = 100  # so that the first match does not wait for many
 PAGE_ROWS = 1000
 PORTION = 500  # instances in the spool that are opened at once
+LOOKED_UP = 50  # instances that are looked up at a time
 MOVED_TRIES = 4  # an instance that is sealed while we look is looked for again
 
 
@@ -118,6 +119,28 @@ class Archive:
             except (SegmentGoneError, IntegrityError):
                 for row in rows:
                     yield await self._alone(row)
+
+    async def packed(self, number: int, ordinals: Collection[int]) -> dict[int, StoredInstance]:
+        """What is served under the UIDs of a pack's instances, by their ordinals there: nearly
+        always these, else what has taken their place in the series. Those that nothing is served
+        for are left out.
+
+        Raises:
+            UnavailableError, IntegrityError: no copy of the pack says now what is in it.
+        """
+        packs = await asyncio.to_thread(self._catalog.packs, numbers=[number], limit=1)
+        if not packs:
+            return {}
+        metadata = await self._packs.metadata(packs[0])
+        found: dict[int, StoredInstance] = {}
+        for start in range(0, len(ordinals), LOOKED_UP):
+            for each in sorted(ordinals)[start : start + LOOKED_UP]:
+                entry = metadata.instances[each]
+                held = await self._placed(digest(entry.sop_instance_uid))
+                if held is not None and held.series_instance_uid == metadata.series_instance_uid:
+                    found[each] = held
+            await asyncio.sleep(0)  # each look-up is quick, and there are many
+        return found
 
     async def assert_complete(self) -> None:
         """Raise UnavailableError unless the catalog knows all there is."""

@@ -10,7 +10,6 @@ from threading import Lock
 
 import msgspec
 
-from fileroom.dicom import part10
 from fileroom.pack.description import Describer
 from fileroom.pack.metadata import EncapsulatedFrames, Frames
 from fileroom.spool.reader import SpooledInstance
@@ -67,7 +66,7 @@ class Descriptions:
                 return held
             described = Described(
                 self._describer.dicom_json(*of),
-                self._describer.frames(*of, dataset_offset=len(part10_head(opened))),
+                self._describer.frames(*of, dataset_offset=len(record.description.head)),
             )
             self._held[record.place] = described
             self._held_bytes += described.held_bytes
@@ -77,14 +76,3 @@ class Descriptions:
                 _, dropped = self._held.popitem(last=False)
                 self._held_bytes -= dropped.held_bytes
         return described
-
-
-def part10_head(opened: SpooledInstance) -> bytes:
-    """Preamble to file meta information, the same bytes as sealing writes."""
-    description = opened.record.description
-    return part10.write_header(
-        description.header.sop_class_uid,
-        description.header.sop_instance_uid,
-        description.transfer_syntax_uid,
-        source_ae_title=description.origin.calling_ae_title or None,
-    )

@@ -15,10 +15,11 @@ from fileroom.dicom import dataset_index
 from fileroom.dicom.dataset_index import Read
 from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN, Buffer, encoding_of
 from fileroom.dicom.frame_table import FrameTableError, NativeFrames, PackedBitFrames
-from fileroom.dicom.frames import inflated_layout, native_layout
+from fileroom.dicom.frames import inflated_header, inflated_layout, native_layout
 from fileroom.dicom.inflate import INFLATED_BYTES_MAX, InflatedDataSet, InflatedTooLargeError
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.errors import RefusedError, TransientError
+from fileroom.pixels.presentation import Presentation, presentation
 
 T = TypeVar("T")
 StoredRead = Callable[[int, int], Coroutine[Any, Any, Buffer]]
@@ -85,6 +86,13 @@ class Walked:
                     self._read, self._size_bytes, self._transfer_syntax_uid
                 )
         return self._frames
+
+    def presentation(self, frame: int) -> Presentation | None:
+        """How a frame is to be shown. Raises InstanceError, InflatedTooLargeError."""
+        if self.inflated is not None:
+            return presentation(inflated_header(self.inflated), frame)
+        of = (self._read, self._size_bytes, self._transfer_syntax_uid)
+        return presentation(dataset_index.open_data_set(*of), frame)
 
     def value(self, tag_path: str) -> tuple[int, int]:
         """Where a value lies. Raises InstanceError, InflatedTooLargeError."""
@@ -171,6 +179,15 @@ class OpenedDataSet:
         if start >= end:
             raise NoValueError("the element has no value")
         return start, end
+
+    async def presentation(self, frame: int) -> Presentation | None:
+        """How a frame is to be shown; None where there is no pixel data. Frames count from 0.
+
+        Raises:
+            InstanceError: the attributes of the image cannot be.
+            InflatedTooLargeError: too much would have to be inflated to find them.
+        """
+        return await self._walk(partial(self._walked.presentation, frame))
 
     async def _walk(self, work: Callable[[], T]) -> T:
         return await self._sets.walk(self._walked, self._stored, work)

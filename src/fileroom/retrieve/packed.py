@@ -7,7 +7,7 @@ from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import InstancePlace, PackRow
 from fileroom.errors import IntegrityError
-from fileroom.pack.metadata import Instance
+from fileroom.pack.metadata import Instance, Metadata
 from fileroom.retrieve.packs import PackSource
 
 VOUCHED = (PackState.VERIFIED, PackState.COMMITTED)
@@ -65,19 +65,24 @@ class PackedDataSets:
 
     async def members(self, pack: int) -> Sequence[Instance]:
         """What a pack says of its instances, by ordinal."""
+        return (await self.metadata(pack)).instances
+
+    async def metadata(self, pack: int) -> Metadata:
+        """All that a pack says of itself."""
         return (await self._opened(pack))[1]
 
     async def _found(self, place: InstancePlace) -> tuple[PackRow, Instance]:
-        pack, members = await self._opened(place.pack)
+        pack, metadata = await self._opened(place.pack)
+        members = metadata.instances
         if place.ordinal >= len(members):
             raise IntegrityError(f"pack {place.pack} has no instance {place.ordinal}")
         return pack, members[place.ordinal]
 
-    async def _opened(self, number: int) -> tuple[PackRow, Sequence[Instance]]:
+    async def _opened(self, number: int) -> tuple[PackRow, Metadata]:
         packs = await asyncio.to_thread(self._catalog.packs, numbers=[number], limit=1)
         if not packs:
             raise IntegrityError(f"an instance lies in pack {number}, which has no row")
         (pack,) = packs
         if not pack.local and not await self._at(pack):
             raise IntegrityError(f"no provider in use has a copy of pack {number}")
-        return pack, (await self._packs.metadata(pack)).instances
+        return pack, await self._packs.metadata(pack)

@@ -13,7 +13,7 @@ from fileroom.pack.metadata import (
     Metadata,
     NativeFrames,
 )
-from fileroom.retrieve.descriptions import Descriptions, part10_head
+from fileroom.retrieve.descriptions import Descriptions
 from fileroom.retrieve.opened import (
     NoFramesError,
     OpenedDataSet,
@@ -147,7 +147,7 @@ class SpooledStored:
         self._instance = instance
         self._opened = opened
         self._descriptions = descriptions
-        self._head = part10_head(instance)
+        self._head = instance.record.description.head
 
     @property
     def sop_class_uid(self) -> str:

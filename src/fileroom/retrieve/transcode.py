@@ -1,5 +1,5 @@
-"""Instances on their way to a peer: in the transfer syntax that they are stored in, or in another
-one that the peer takes.
+"""Instances and frames on their way to a peer: in the transfer syntax that they are stored in, or
+in another one that the peer takes.
 
 What is stored in a form that the peer takes is sent as it is, bit for bit. All else becomes
 explicit or implicit VR little endian. Big endian is never sent, whoever takes it: it is retired
@@ -12,6 +12,8 @@ half a data set cannot be taken back, so every frame is decoded before the first
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import lru_cache
+from importlib.metadata import version
 from itertools import islice
 from typing import Protocol, TypeVar
 
@@ -22,7 +24,9 @@ from fileroom.dicom.encoding import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     Buffer,
 )
-from fileroom.dicom.transcoding import Transcoding, can_transcode
+from fileroom.dicom.part10 import write_header
+from fileroom.pixels.transcoding import Transcoding, can_transcode
+from fileroom.retrieve.made_frames import Framed, MadeFrames, made_frames
 from fileroom.wire.presentation import AcceptedContext
 
 T = TypeVar("T")
@@ -45,6 +49,22 @@ class Stored(Protocol):
         ...
 
     async def read(self, start: int, end: int) -> Buffer: ...
+
+
+class Named(Stored, Protocol):
+    """The same, with the names that stand in the head of its file."""
+
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+
+
+@lru_cache(maxsize=1)
+def codecs() -> str:
+    """What makes other forms, with its version: of the same instance another one may give other
+    bytes."""
+    return f"imagecodecs {version('imagecodecs')}"
 
 
 def chosen_context(
@@ -88,6 +108,27 @@ class Transcoder:
             return await _begun(_as_it_is(instance))
         return await _begun(await self._transcoded(instance, transfer_syntax_uid))
 
+    async def file(self, instance: Named, transfer_syntax_uid: str) -> AsyncIterator[Buffer]:
+        """The Part 10 file of the data set that `opened` gives, in pieces. Raises as it does."""
+        data_set = await self.opened(instance, transfer_syntax_uid)
+        head = write_header(
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            transfer_syntax_uid,
+            source_ae_title=None,
+        )
+
+        async def whole() -> AsyncIterator[Buffer]:
+            yield head
+            async for piece in data_set:
+                yield piece
+
+        return whole()
+
+    async def frames(self, instance: Framed, transfer_syntax_uid: str) -> MadeFrames:
+        """Its frames in a form that `made_frames.forms_of` has. Raises as `made_frames` does."""
+        return await made_frames(instance, transfer_syntax_uid, self._in_turn)
+
     async def _transcoded(
         self, instance: Stored, transfer_syntax_uid: str
     ) -> AsyncIterator[Buffer]:
@@ -114,17 +155,18 @@ class Transcoder:
         def step() -> list[T]:
             return list(islice(steps, 1))
 
-        while True:
-            await self._turns.acquire()
-            # Whoever gives up does not give up its turn: the thread goes on.
-            running = asyncio.ensure_future(asyncio.to_thread(step))
-            running.add_done_callback(self._ended)
-            given = await asyncio.shield(running)
-            if not given:
-                return
+        while given := await self._in_turn(step):
             yield given[0]
 
-    def _ended(self, running: "asyncio.Future[list[T]]") -> None:
+    async def _in_turn(self, work: Callable[[], T]) -> T:
+        """What `work` gives, in a thread."""
+        await self._turns.acquire()
+        # Whoever gives up does not give up its turn: the thread goes on.
+        running = asyncio.ensure_future(asyncio.to_thread(work))
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    def _ended(self, running: "asyncio.Future[T]") -> None:
         self._turns.release()
         if not running.cancelled():
             running.exception()  # which nobody may be waiting for any more
