@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 from struct import unpack_from
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,8 @@ from pydicom.dataset import Dataset
 
 from fileroom.access.decide import decide
 from fileroom.catalog.query import Position
+from fileroom.decisions.conflicts import ConflictDesk
+from fileroom.decisions.rejections import RejectionDesk
 from fileroom.dicom import uid
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.part10 import Part10Splitter, write_header
@@ -30,7 +33,10 @@ from fileroom.http.ports import Peers, Tasks
 from fileroom.http.request import Limits, Service
 from fileroom.ingest.receive import MismatchError
 from fileroom.node.resources import RESOURCES
-from fileroom.retrieve.opened import OpenedDataSet, OpenedDataSets
+from fileroom.retrieve.opened import NoFramesError, OpenedDataSet, OpenedDataSets
+from fileroom.retrieve.render import Renderer
+from fileroom.retrieve.thumbnails import Thumbnails
+from fileroom.retrieve.transcode import Transcoder
 from fileroom.spool.failure import SpaceError
 
 PARTITION = "main"
@@ -53,6 +59,7 @@ class MemoryInstance:
         self.series_instance_uid = str(data_set.SeriesInstanceUID)
         self.transfer_syntax_uid = str(data_set.file_meta.TransferSyntaxUID)
         self.size_bytes = len(part10)
+        self.dataset_offset = len(part10) - len(data_set_of(part10))
         self.data_set_sha256 = sha256(data_set_of(part10)).digest()
         self.attributes = {
             element.keyword: str(element.value)
@@ -79,7 +86,7 @@ class MemoryInstance:
         return self.part10[start:end]
 
     def data_set(self) -> OpenedDataSet:
-        offset = self.size_bytes - len(data_set_of(self.part10))
+        offset = self.dataset_offset
 
         async def stored(start: int, end: int) -> bytes:
             return await self.read(offset + start, offset + end)
@@ -102,6 +109,8 @@ class MemoryFrames:
         self.read = instance.read
         part10 = instance.part10
         data_set = dcmread(BytesIO(part10))
+        if "PixelData" not in data_set:
+            raise NoFramesError("there is no pixel data")
         start = data_set["PixelData"].file_tell
         assert start is not None
         self.count = int(data_set.get("NumberOfFrames", 1))
@@ -310,9 +319,9 @@ class MemoryConversation:
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         transfer_syntax_uid: str,
-        preamble: bytes = b"",
+        head: bytes = b"",
     ) -> "MemoryReception":
-        assert len(preamble) in (0, 128)
+        assert not head or head[128:132] == b"DICM"
         if self.receiver.space <= 0:
             raise SpaceError("the disk is full")
         self.receiver.space -= 1
@@ -416,19 +425,29 @@ def world(
     limits: Limits | None = None,
     tasks: Tasks | None = None,
     peers: Peers | None = None,
+    conflicts: ConflictDesk | None = None,
+    rejections: RejectionDesk | None = None,
+    viewer_directory: Path | None = None,
     **options: Any,
 ) -> World:
     coverage = MemoryCoverage()
     archive = MemoryArchive(coverage)
     receiver = MemoryReceiver(archive)
+    renderer = Renderer()
     service = Service(
         archive=archive,
         receiver=receiver,
         coverage=coverage,
+        transcoder=Transcoder(),
+        renderer=renderer,
+        thumbnails=Thumbnails(renderer),
         partition=PARTITION,
         limits=limits or Limits(),
         tasks=tasks,
         peers=peers,
+        conflicts=conflicts,
+        rejections=rejections,
+        viewer_directory=viewer_directory,
     )
     app = WebApp(lambda: service, decide, RESOURCES, **options)
     return World(app, archive, receiver, coverage)

@@ -2,9 +2,10 @@
 
     stow/                   in: Part 10 files; metadata and values that come apart
     qido/                   searches
-    wado/                   out: instances, metadata, frames, bulk data
+    wado/                   out: instances, metadata, frames, bulk data, pictures; WADO-URI
     what answers share      location (URLs), negotiate (Accept), conditional (entity tags), models
-                            (JSON or XML), ranges (multipart and byte ranges)
+                            (JSON or XML), ranges (multipart and byte ranges), flowing (what
+                            is made while it is sent)
     what it tells           operations, capabilities, wadl
 
 Owns: nothing durable

@@ -1,19 +1,22 @@
 """Which representation an Accept field gets (PS3.18 §8.7). Pure.
 
-Where we leave the standard. Without a transfer-syntax parameter PS3.18 §8.7.3.4 asks for Explicit
-VR Little Endian, whatever is stored, unless only a lossy or an oversize form is there. Nothing is
-transcoded here yet, so instances are then given as they are stored: bit for bit what came in, named
-in Content-Type and in the file meta group, as other archives do; a refusal would keep images from
-clients that never send the parameter. Pixel data outside a Part 10 file does not describe itself,
-so a frame asked for as plain application/octet-stream is refused with 406 where the stored form is
-compressed or big-endian: a missing image harms less than a wrong one. With `transfer-syntax=*`, as
-viewers send it, octet-stream brings compressed frames too, and says so in each part.
+Instances without a transfer-syntax parameter are Explicit VR Little Endian (PS3.18 §8.7.3.4), but
+for what may have been compressed with loss and what cannot be made so: these come as they are
+stored, named in Content-Type and in the file meta group. `transfer-syntax=*` and the stored one by
+its name get the stored bytes.
+
+Pixel data outside a Part 10 file does not describe itself, so a frame asked for as plain
+application/octet-stream is pixels or is refused: a missing image harms less than a wrong one. With
+`transfer-syntax=*`, as viewers send it, octet-stream brings compressed frames too, and says so in
+each part; and where every media type is welcome, a frame comes in its own.
 """
 
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from fileroom.dicom.encoding import BARE_PIXELS
+from fileroom.pixels.view import MEDIA_TYPES
 from fileroom.wire import media_type
 from fileroom.wire.media_type import MediaType
 
@@ -23,19 +26,11 @@ DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-
-# Frames of these are bare little-endian pixels, the same bytes in each of them.
-BARE_PIXELS = frozenset(
-    {
-        "1.2.840.10008.1.2",
-        EXPLICIT_LITTLE_ENDIAN,
-        "1.2.840.10008.1.2.1.98",
-        "1.2.840.10008.1.2.1.99",
-    }
-)
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 _JPEG = "1.2.840.10008.1.2.4."
+# Whose frames were, or may have been, compressed with loss.
+LOSSY = frozenset(f"{_JPEG}{n}" for n in (50, 51, 53, 55, 81, 91, 203))
 # PS3.18 Table 8.7.3-5, and the retired JPEG processes, which are of the same media type.
 FRAME_MEDIA_TYPE: dict[str, str] = {
     **{f"{_JPEG}{n}": "image/jpeg" for n in (*range(50, 67), 70)},
@@ -48,6 +43,14 @@ FRAME_MEDIA_TYPE: dict[str, str] = {
     **{f"{_JPEG}{n}": "video/mpeg" for n in ("100", "100.1", "101", "101.1")},
     **{f"{_JPEG}{n}{s}": "video/mp4" for n in range(102, 107) for s in ("", ".1")},
     **{f"{_JPEG}{n}": "video/H265" for n in (107, 108)},
+}
+# The default transfer syntaxes of media types (the same table), as which frames can be made.
+MADE_AS: dict[str, str] = {
+    "image/jpeg": f"{_JPEG}70",
+    "image/dicom-rle": "1.2.840.10008.1.2.5",
+    "image/jls": f"{_JPEG}80",
+    "image/jp2": f"{_JPEG}90",
+    "image/jphc": f"{_JPEG}201",
 }
 # Names that clients still use for the same thing.
 ALIASES = {
@@ -69,11 +72,13 @@ class Choice(NamedTuple):
         multipart: whether it is wrapped in multipart/related.
         name: the media type of the body or of each part, without parameters.
         content_type: the same with its transfer syntax.
+        transfer_syntax_uid: that of what is sent; empty where it is no pixel data.
     """
 
     multipart: bool
     name: str
     content_type: str
+    transfer_syntax_uid: str = ""
 
 
 class Wanted(NamedTuple):
@@ -151,59 +156,85 @@ def _is_allowed(
     )
 
 
+def _with_syntax(name: str, syntax: str, *, multipart: bool) -> Choice:
+    return Choice(multipart, name, f"{name}; transfer-syntax={syntax}", syntax)
+
+
 @lru_cache(maxsize=256)
 def choose_instance(
-    accepts: tuple[str, ...], transfer_syntax_uid: str, *, single: bool
+    accepts: tuple[str, ...], stored_uid: str, *, single: bool, makes: frozenset[str]
 ) -> Choice | None:
-    """How to send an instance that is stored in `transfer_syntax_uid`; None: not acceptable.
+    """How to send an instance that is stored in `stored_uid`; None: not acceptable.
 
     Args:
         accepts: Accept fields, the one that counts most first.
         single: whether the resource is one instance, which may go without multipart
             (PS3.18 §10.4.4).
+        makes: transfer syntaxes that it can be given in besides.
     """
     for each in _each_wanted(accepts):
         if not _fits(DICOM, each.name):
             continue
-        if each.transfer_syntax_uid not in (None, "*", transfer_syntax_uid):
-            continue
-        for multipart in _ways(each, single=single):
-            if _is_allowed(accepts, each, DICOM, multipart=multipart, syntax=transfer_syntax_uid):
-                content_type = f"{DICOM}; transfer-syntax={transfer_syntax_uid}"
-                return Choice(multipart, DICOM, content_type)
+        for syntax in _of_instance(each.transfer_syntax_uid, stored_uid, makes):
+            for multipart in _ways(each, single=single):
+                if _is_allowed(accepts, each, DICOM, multipart=multipart, syntax=syntax):
+                    return _with_syntax(DICOM, syntax, multipart=multipart)
     return None
+
+
+def _default_syntax(stored_uid: str, makes: frozenset[str]) -> str:
+    """The transfer syntax of an instance for whom none is named (PS3.18 §8.7.3.4)."""
+    made = EXPLICIT_LITTLE_ENDIAN in makes and stored_uid not in LOSSY
+    return EXPLICIT_LITTLE_ENDIAN if made else stored_uid
+
+
+def _of_instance(asked: str | None, stored_uid: str, makes: frozenset[str]) -> tuple[str, ...]:
+    """Transfer syntaxes that an instance can be given in as it was asked for, the best first."""
+    if asked is None:
+        return tuple(dict.fromkeys((_default_syntax(stored_uid, makes), stored_uid, *makes)))
+    if asked in ("*", stored_uid):
+        return (stored_uid,)
+    return (asked,) if asked in makes else ()
 
 
 @lru_cache(maxsize=256)
 def choose_frames(
-    accepts: tuple[str, ...], transfer_syntax_uid: str, *, single: bool
+    accepts: tuple[str, ...], stored_uid: str, *, single: bool, makes: frozenset[str] = frozenset()
 ) -> Choice | None:
-    """How to send frames that are stored in `transfer_syntax_uid`; None: not acceptable.
+    """How to send frames that are stored in `stored_uid`; None: not acceptable.
 
     Args:
         single: whether one frame is asked for, which may go without multipart.
+        makes: transfer syntaxes that they can be given in besides.
     """
-    bare = transfer_syntax_uid in BARE_PIXELS
-    own = OCTETS if bare else FRAME_MEDIA_TYPE.get(transfer_syntax_uid, OCTETS)
-    syntaxes = {"*", transfer_syntax_uid}
-    if bare:
-        syntaxes.add(EXPLICIT_LITTLE_ENDIAN)
-    syntax = EXPLICIT_LITTLE_ENDIAN if bare else transfer_syntax_uid
     for each in _each_wanted(accepts):
-        if each.name == OCTETS:
-            name, silent_is_right = OCTETS, bare
-        elif _fits(own, each.name):
-            name, silent_is_right = own, own != OCTETS or bare or each.name == "*/*"
-        else:
-            continue
-        if each.transfer_syntax_uid not in syntaxes and not (
-            each.transfer_syntax_uid is None and silent_is_right
-        ):
-            continue
-        for multipart in _ways(each, single=single):
-            if _is_allowed(accepts, each, name, multipart=multipart, syntax=syntax):
-                return Choice(multipart, name, f"{name}; transfer-syntax={syntax}")
+        for name, syntax in _of_frames(each, stored_uid, makes):
+            for multipart in _ways(each, single=single):
+                if _is_allowed(accepts, each, name, multipart=multipart, syntax=syntax):
+                    return _with_syntax(name, syntax, multipart=multipart)
     return None
+
+
+def _of_frames(each: Wanted, stored_uid: str, makes: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Media types and transfer syntaxes in which frames fit a range, the stored form first."""
+    asked = each.transfer_syntax_uid
+    bare = stored_uid in BARE_PIXELS
+    syntax = EXPLICIT_LITTLE_ENDIAN if bare else stored_uid
+    own = OCTETS if bare else FRAME_MEDIA_TYPE.get(stored_uid, OCTETS)
+    octets_made = EXPLICIT_LITTLE_ENDIAN in makes
+    if each.name == OCTETS:
+        name, silent_is_right = OCTETS, bare
+    else:
+        name = own
+        silent_is_right = own != OCTETS or bare or (each.name == "*/*" and not octets_made)
+    fits = _fits(name, each.name)
+    if fits and (asked in ("*", stored_uid, syntax) or (asked is None and silent_is_right)):
+        yield name, syntax
+    if octets_made and _fits(OCTETS, each.name) and asked in (None, EXPLICIT_LITTLE_ENDIAN):
+        yield OCTETS, EXPLICIT_LITTLE_ENDIAN
+    made = MADE_AS.get(each.name, "")
+    if made in makes and asked in (None, "*", made):
+        yield each.name, made
 
 
 @lru_cache(maxsize=256)
@@ -222,6 +253,23 @@ def choose_model(accepts: tuple[str, ...], *, single: bool) -> Choice | None:
             for multipart in _ways(each, single=single):
                 if _is_allowed(accepts, each, DICOM_XML, multipart=multipart):
                     return Choice(multipart, DICOM_XML, DICOM_XML)
+    return None
+
+
+@lru_cache(maxsize=256)
+def choose_picture(accepts: tuple[str, ...], *, single: bool) -> Choice | None:
+    """How to send pictures (PS3.18 §8.7.4); None: not acceptable. They have no transfer syntax.
+
+    Args:
+        single: whether there is one, which goes without multipart unless that is asked for.
+    """
+    for each in _each_wanted(accepts):
+        for name in MEDIA_TYPES:
+            if not _fits(name, each.name):
+                continue
+            for multipart in reversed(_ways(each, single=single)):
+                if _is_allowed(accepts, each, name, multipart=multipart):
+                    return Choice(multipart, name, name)
     return None
 
 

@@ -6,7 +6,10 @@ from typing import Final
 from fileroom.dicomweb import negotiate
 from fileroom.dicomweb.qido.keys import MATCHED, TAGS, Found
 from fileroom.dicomweb.qido.query import SWITCHES
+from fileroom.dicomweb.wado.uri_query import NOT_DONE
 from fileroom.http.operation import Operation, Taken
+from fileroom.pixels import view
+from fileroom.pixels.view import MEDIA_TYPES
 
 WADL: Final = "application/vnd.sun.wadl+xml"
 RELATED: Final = "multipart/related"
@@ -40,6 +43,24 @@ PAGING: Final = (
     Taken("offset", "how many matches to leave out first", "integer"),
     *(Taken(each, "switches that kind of matching on", "boolean") for each in SWITCHES),
     ACCEPT,
+)
+BY_URI: Final = (
+    Taken("requestType", "`WADO`"),
+    Taken("studyUID", "Study Instance UID"),
+    Taken("seriesUID", "Series Instance UID"),
+    Taken("objectUID", "SOP Instance UID"),
+    Taken("contentType", "media types, in place of those of the Accept field"),
+    Taken("charset", "passed over"),
+    Taken("transferSyntax", "of an instance: a UID, or `*` for the stored one"),
+    Taken("frameNumber", "of a picture: which frame, from 1", "integer"),
+    Taken("rows", "of a picture: its height at most", "integer"),
+    Taken("columns", "of a picture: its width at most", "integer"),
+    Taken("region", "of a picture: left, top, right, bottom, from 0 to 1, with commas"),
+    Taken("windowCenter", "of a picture, with windowWidth"),
+    Taken("windowWidth", "of a picture, with windowCenter"),
+    Taken("imageQuality", "of a JPEG picture, 1 to 100", "integer"),
+    # `annotation`, which is refused too, has another meaning among the rendered resources.
+    *(Taken(each, "refused: not done here") for each in NOT_DONE if each != "annotation"),
 )
 READING: Final = (200, 304, 400, 404, 406, 412, 503)
 SEARCHING: Final = (200, 204, 400, 406, 413, 503)
@@ -110,6 +131,44 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "RetrieveBulkdata",
         gives=FRAMES,
         query=(ACCEPT,),
+        headers=(*CONDITIONS, *RANGES),
+        statuses=(*READING, 206, 413, 416),
+    ),
+    "retrieve_by_uri": Operation(
+        "Retrieve an instance, or a picture of one of its frames, by query parameters",
+        "PS3.18 §9",
+        "RetrieveByUri",
+        gives=(*view.MEDIA_TYPES, negotiate.DICOM),
+        query=BY_URI,
+        headers=(*CONDITIONS, *RANGES),
+        statuses=(*READING, 206, 413, 416),
+    ),
+    "retrieve_rendered": Operation(
+        "Retrieve pictures of all frames",
+        "PS3.18 §10.4.1.1.3",
+        "RetrieveRendered",
+        gives=(*MEDIA_TYPES, *(f'{RELATED}; type="{each}"' for each in MEDIA_TYPES)),
+        query=(
+            Taken(
+                "viewport",
+                "width and height of a box that they fill, and left, top, width and "
+                "height of the part of the image, in pixels; a size below 0 flips it",
+            ),
+            Taken("window", "center, width, and linear, linear-exact or sigmoid"),
+            Taken("quality", "of JPEG, from 1 to 100", "integer"),
+            Taken("annotation", "patient, technique; nothing is annotated, and a Warning says so"),
+            Taken("iccprofile", "`no`"),
+            ACCEPT,
+        ),
+        headers=(*CONDITIONS, *RANGES),
+        statuses=(*READING, 206, 413, 416),
+    ),
+    "retrieve_thumbnail": Operation(
+        "Retrieve one small picture",
+        "PS3.18 §10.4.1.1.4",
+        "RetrieveThumbnail",
+        gives=MEDIA_TYPES,
+        query=(Taken("viewport", "width and height of a box that it fills"), ACCEPT),
         headers=(*CONDITIONS, *RANGES),
         statuses=(*READING, 206, 413, 416),
     ),

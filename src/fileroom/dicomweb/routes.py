@@ -13,7 +13,8 @@ from fileroom.dicomweb.location import BASE
 from fileroom.dicomweb.operations import OPERATIONS, PARAMETERS
 from fileroom.dicomweb.qido import search
 from fileroom.dicomweb.stow import store
-from fileroom.dicomweb.wado import bulkdata, frames, instances
+from fileroom.dicomweb.wado import bulkdata, frames, instances, rendered, uri
+from fileroom.dicomweb.wado.uri_query import NAMED
 from fileroom.http import told
 from fileroom.http.resources import Handler, Resources
 from fileroom.http.routing import Route
@@ -21,6 +22,7 @@ from fileroom.http.routing import Route
 _STUDY = f"{BASE}/studies/{{study}}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_PICTURED = (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
 
 ROUTES: Final[tuple[Route, ...]] = (
     Route("POST", f"{BASE}/studies", Action.STORE, "store"),
@@ -39,6 +41,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", f"{_INSTANCE}/metadata", Action.GET, "retrieve_metadata"),
     Route("GET", f"{_INSTANCE}/frames/{{frames}}", Action.GET, "retrieve_frames"),
     Route("GET", f"{_INSTANCE}/bulkdata/{{element*}}", Action.GET, "retrieve_bulkdata"),
+    *(Route("GET", f"{each}/rendered", Action.GET, "retrieve_rendered") for each in _PICTURED),
+    *(Route("GET", f"{each}/thumbnail", Action.GET, "retrieve_thumbnail") for each in _PICTURED),
+    Route("GET", f"{BASE}/wado", Action.GET, "retrieve_by_uri", NAMED),
+    Route("GET", "/wado", Action.GET, "retrieve_by_uri", NAMED),
     Route("OPTIONS", BASE, Action.DESCRIBE, "capabilities"),
     Route("OPTIONS", f"{BASE}/", Action.DESCRIBE, "capabilities"),
     Route("GET", f"{BASE}/openapi.json", Action.DESCRIBE, "openapi"),
@@ -52,6 +58,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "retrieve_metadata": instances.metadata,
     "retrieve_frames": frames.frames,
     "retrieve_bulkdata": bulkdata.bulkdata,
+    "retrieve_rendered": rendered.rendered,
+    "retrieve_thumbnail": rendered.thumbnail,
+    "retrieve_by_uri": uri.retrieve,
     "capabilities": capabilities.capabilities,
     "openapi": told.openapi,
 }

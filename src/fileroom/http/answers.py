@@ -14,14 +14,25 @@ from fileroom.http.request import Request, Send
 SEND_BYTES = 1 << 20
 SMALL_BYTES = 64 << 10  # from here on a piece is sent as it is, not copied together with others
 
-# On every answer. Images and attributes are for the one who asked, so no cache may keep them;
-# a browser must not guess another type, run anything in them or show them inside another page.
+# On every answer, unless it has a field of the same name itself. Images and attributes are for the
+# one who asked, so no cache may keep them; a browser must not guess another type, run anything in
+# them or show them inside another page.
 SECURITY: list[Header] = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+# Of what is stored a browser draws images, and shows what is written here from it; all else may be
+# anything, and is saved (Content-Disposition, RFC 6266 §4.2). Programs take no notice of that.
+SHOWN = ("image/", "application/json", "application/dicom+json", "application/dicom+xml")
+
+
+def secured(headers: Iterable[Header]) -> list[Header]:
+    """Header fields of an answer, with those of SECURITY that it does not have itself."""
+    own = list(headers)
+    named = {name for name, _ in own}
+    return [*(each for each in SECURITY if each[0] not in named), *own]
 
 
 class Answer(NamedTuple):
@@ -50,7 +61,7 @@ async def answer(
 async def answer_head(request: Request, status: int, headers: Iterable[Header] = ()) -> None:
     """Send an answer of a status that has no body, such as 204 and 304 (RFC 9110 §8.6)."""
     request.started = True
-    fields = [*SECURITY, *headers, *request.cors]
+    fields = [*secured(headers), *request.cors]
     await request.send({"type": "http.response.start", "status": status, "headers": fields})
     await request.send({"type": "http.response.body", "body": b""})
 
@@ -91,8 +102,7 @@ async def _send_whole(
             "headers": [
                 (b"content-type", media_type.encode("latin-1")),
                 (b"content-length", b"%d" % len(body)),
-                *SECURITY,
-                *headers,
+                *secured(headers),
             ],
         }
     )
@@ -125,13 +135,16 @@ class Outflow:
         self._request = request
         self._status = status
         self._record = record
-        self._headers = [(b"content-type", media_type.encode("latin-1")), *SECURITY, *headers]
+        self._headers = [(b"content-type", media_type.encode("latin-1")), *secured(headers)]
+        if not media_type.startswith(SHOWN) and b"content-disposition" not in dict(headers):
+            self._headers.append((b"content-disposition", b"attachment"))
         self._headers += request.cors
         if size_bytes is not None:
             self._headers.append((b"content-length", b"%d" % size_bytes))
         self._gathered: list[Buffer] = []
         self._gathered_bytes = 0
         self._sent_bytes = 0
+        self._turn_bytes = 0  # since others had theirs
         self.instances = 0
         self.frames = 0
 
@@ -192,7 +205,11 @@ class Outflow:
 
     async def _send(self, data: Buffer) -> None:
         self._sent_bytes += len(data)
+        self._turn_bytes += len(data)
         await self._request.send({"type": "http.response.body", "body": data, "more_body": True})
-        # Neither reading from the page cache nor sending need wait; others shall have their turn,
-        # and so shall whoever notices that the caller has gone.
-        await asyncio.sleep(0)
+        if self._turn_bytes >= SEND_BYTES:
+            # Neither reading from the page cache nor sending need wait; others shall have their
+            # turn, and so shall whoever notices that the caller has gone. Not after less: what is
+            # small goes to the socket together with what follows it in the same turn.
+            self._turn_bytes = 0
+            await asyncio.sleep(0)

@@ -33,6 +33,7 @@ from fileroom.http.request import (
     Send,
     Service,
     header_of,
+    named_in_query,
 )
 from fileroom.http.resources import Handler, Resources, table_of
 from fileroom.http.routing import ALLOWED, Router
@@ -141,6 +142,7 @@ class WebApp:
             await _answer_preflight(send, cors)
             return
         route, parameters = self._router.match(scope["method"], path)
+        parameters |= named_in_query(scope["query_string"], route.named)
         principal = self._callers.principal(scope)
         decision = self._decide(principal, route.action, Object(parameters.get("study", "")))
         if not decision.allowed:
@@ -148,13 +150,14 @@ class WebApp:
             raise ForbiddenError(decision.reason)
         for name in UID_PARAMETERS:
             if name in parameters and not uid.is_safe(parameters[name]):
-                raise BadRequestError(f"the {name} in the path is no UID")
+                raise BadRequestError(f"the {name} that is asked for has no UID for a name")
         request = Request(
             scope=scope,
             receive=receive,
             send=send,
             principal=principal,
             root_url=f"{origin}{self._prefix}",
+            prefix=self._prefix,
             table=self._table,
             route=route,
             parameters=parameters,

@@ -9,6 +9,8 @@ import asyncio
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from fileroom.http.gathering import GatheringTransport
+
 
 class LingeringProtocol(HttpToolsProtocol):
     """Drops what comes of a body behind its answer, and closes the connection after `linger_s`.
@@ -22,6 +24,7 @@ class LingeringProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = GatheringTransport(transport, self.loop)  # type: ignore[assignment]
         self._lingering: asyncio.TimerHandle | None = None
         self._is_last = False
 

@@ -14,6 +14,7 @@ BACKLOG = 256
 KEEP_ALIVE_S = 75
 DRAIN_S = 30
 UNREAD_S = 60.0
+HEADER_S = 60.0
 
 
 class Listener:
@@ -21,6 +22,9 @@ class Listener:
 
     uvicorn's access log stays off, because request lines hold identifiers; its reading of
     X-Forwarded-For stays off, because `Callers` decides whom to believe.
+
+    Args:
+        header_s: how long a peer may take for the header fields of a request.
     """
 
     def __init__(
@@ -31,11 +35,12 @@ class Listener:
         port: int,
         connections_max: int,
         drain_s: float = DRAIN_S,
+        header_s: float = HEADER_S,
     ) -> None:
         self._socket = _bound(host, port)
         config = uvicorn.Config(
             app,
-            http=ImpatientProtocol,
+            http=type("ImpatientProtocol", (ImpatientProtocol,), {"header_s": header_s}),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -96,7 +101,7 @@ class ImpatientProtocol(LingeringProtocol):
     one that talks without end, would keep everyone else out.
     """
 
-    header_s = 60.0
+    header_s = HEADER_S
     header_bytes_max = 512 << 10  # above what one read of the socket brings
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

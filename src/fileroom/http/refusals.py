@@ -13,7 +13,9 @@ from fileroom.errors import (
     TransientError,
     UncertainError,
 )
+from fileroom.pixels.rendering import RenderingTooLargeError
 from fileroom.retrieve.opened import NoFramesError, NoValueError
+from fileroom.retrieve.render import NotRenderableError
 from fileroom.spool.failure import SpaceError
 from fileroom.wire.byte_range import UnsatisfiableRangeError
 
@@ -80,9 +82,11 @@ STATUS: tuple[tuple[type[FileroomError], int], ...] = (
     (SearchTooBroadError, 413),
     (MethodNotAllowedError, 405),
     (NotAcceptableError, 406),
+    (NotRenderableError, 406),
     (SilentPeerError, 408),
     (ChangedError, 412),
     (TooLargeError, 413),
+    (RenderingTooLargeError, 413),
     (InflatedTooLargeError, 413),
     (XmlTooLargeError, 413),
     (UnsupportedMediaTypeError, 415),

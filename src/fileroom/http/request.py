@@ -1,18 +1,33 @@
 """One request on its way through the door, and what all handlers share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from fileroom.access.identity import Principal
+from fileroom.decisions.conflicts import ConflictDesk
+from fileroom.decisions.rejections import RejectionDesk
 from fileroom.http.operation import Table
 from fileroom.http.paging import Pages
-from fileroom.http.ports import Archive, Coverage, Peers, Receiver, Tasks
+from fileroom.http.ports import (
+    Archive,
+    Completeness,
+    Coverage,
+    Forwards,
+    Peers,
+    Receiver,
+    Renderer,
+    Tasks,
+    Thumbnails,
+    Transcoder,
+)
 from fileroom.http.refusals import BadRequestError, DisconnectedError
 from fileroom.http.routing import Route
+from fileroom.http.searches import Searches
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -62,20 +77,31 @@ class Service:
     Attributes:
         partition: where searches look.
         tasks: takes notes about long tasks; where there is none they are answered 404.
-        peers: as `tasks`.
+        completeness, peers, conflicts, forwards, rejections: as `tasks`.
         pages: where searches that are read page by page have come to.
         reading: held by whoever reads metadata of an instance, so that one is in memory at a time.
+        searches: what people searched for on the page.
+        viewer_directory: where a viewer lies once one is installed; None: nowhere.
     """
 
     archive: Archive
     receiver: Receiver
     coverage: Coverage
+    transcoder: Transcoder
+    renderer: Renderer
+    thumbnails: Thumbnails
     partition: str
     limits: Limits = field(default_factory=Limits)
     tasks: Tasks | None = None
     peers: Peers | None = None
+    completeness: Completeness | None = None
+    conflicts: ConflictDesk | None = None
+    forwards: Forwards | None = None
+    rejections: RejectionDesk | None = None
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     pages: Pages = field(default_factory=Pages)
+    searches: Searches = field(default_factory=Searches)
+    viewer_directory: Path | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +110,7 @@ class Request:
 
     Attributes:
         root_url: of this node as the caller reaches it, without a slash at its end.
+        prefix: the path of `root_url`.
         table: all ways in, to tell of them.
         route: the row of the table that it came by.
         parameters: what stands for the template's parameters.
@@ -95,6 +122,7 @@ class Request:
     send: Send
     principal: Principal
     root_url: str
+    prefix: str
     table: Table
     route: Route
     parameters: dict[str, str]
@@ -168,3 +196,22 @@ def _query_fields(query: bytes) -> tuple[tuple[str, str], ...]:
 def query_fields(query: bytes) -> list[tuple[str, str]]:
     """The names and values of a query. Raises BadRequestError."""
     return list(_query_fields(query)) if query else []
+
+
+def named_in_query(query: bytes, named: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """What stands in a query for parameters that no path has; of one that is missing, empty or
+    repeated nothing, and of a query that cannot be read: whoever answers refuses these.
+
+    Args:
+        named: the name in the query, and that of the parameter.
+    """
+    try:
+        given = query_fields(query) if named else []
+    except BadRequestError:
+        return {}
+    found = {}
+    for name, parameter in named:
+        values = [value for key, value in given if key == name]
+        if len(values) == 1 and values[0]:
+            found[parameter] = values[0]
+    return found

@@ -17,12 +17,14 @@ class Route(NamedTuple):
         template: the path from the root of the door; "{study}" stands for one segment, and
             "{element*}" at the end for one or more.
         handler: name of the function that answers.
+        named: parameters that stand in the query: the name there, and that of the parameter.
     """
 
     method: str
     template: str
     action: Action
     handler: str
+    named: tuple[tuple[str, str], ...] = ()
 
 
 def completed(given: Iterable[Route]) -> Iterator[Route]:

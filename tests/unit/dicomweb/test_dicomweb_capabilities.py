@@ -32,6 +32,7 @@ RESOURCES = {
     "studies/{study}/series/{series}/instances/{instance}/bulkdata/{element}": {
         "RetrieveBulkdataOfElement"
     },
+    "wado": {"RetrieveByUri"},
     "series": {"SearchForSeries"},
     "instances": {"SearchForInstances"},
 }

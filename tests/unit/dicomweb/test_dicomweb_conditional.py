@@ -11,9 +11,9 @@ from pydicom import dcmread, dcmwrite
 from corpus import ct_small
 from dicomweb_fakes import World, call, world
 from fileroom.dicomweb.conditional import tag_of
+from fileroom.dicomweb.location import BASE
 from fileroom.errors import TransientError
 from fileroom.http import texts
-from fileroom.dicomweb.location import BASE
 
 XML = "application/dicom+xml"
 XML_PARTS = f'multipart/related; type="{XML}"'

@@ -62,9 +62,9 @@ def test_a_path_is_found_with_its_parameters():
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/", "/studies", "relative", f"{BASE}//", f"{BASE}/studies/"),
+        *("", "//", "/studies", "relative", f"{BASE}//", f"{BASE}/studies/"),
         *(f"{BASE}/studies/1.2/", f"{BASE}/studies/1.2/instances/1.4", f"{BASE}//studies"),
-        *(f"{INSTANCE}/frames", f"{INSTANCE}/frames/", f"{INSTANCE}/rendered"),
+        *(f"{INSTANCE}/frames", f"{INSTANCE}/frames/", f"{INSTANCE}/pixels"),
     ],
 )
 def test_a_path_without_a_template_is_not_found(path):

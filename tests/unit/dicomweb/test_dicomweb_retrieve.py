@@ -1,79 +1,23 @@
 """WADO-RS over an archive in memory: bytes, parts, ranges, counts."""
 
-import re
 from io import BytesIO
 
 import pytest
 from pydicom import dcmread, dcmwrite
-from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 
 from corpus import ct_small
-from dicomweb_fakes import World, call, world
+from dicomweb_fakes import call
+from fileroom.dicomweb.location import BASE
 from fileroom.dicomweb.ranges import within
 from fileroom.errors import TransientError
 from fileroom.http import hang_up, texts
 from fileroom.http.answers import SEND_BYTES
-from fileroom.dicomweb.location import BASE
 from fileroom.http.request import Limits
 from fileroom.retrieve.opened import NoFramesError
+from wado_parts import copies, holding, parts_of, paths_of, shipped
 
 EXPLICIT = "1.2.840.10008.1.2.1"
-
-
-def shipped(name: str) -> bytes:
-    path = get_testdata_file(name, download=False)
-    assert isinstance(path, str)
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def copies(count: int, *, rows: int = 128, study: str = "1.2.3") -> list[bytes]:
-    """Slices of one series, as Part 10 files."""
-    made = []
-    data_set = dcmread(ct_small())
-    data_set.remove_private_tags()
-    data_set.StudyInstanceUID = study
-    data_set.SeriesInstanceUID = f"{study}.1"
-    data_set.Rows = data_set.Columns = rows
-    data_set.PixelData = bytes(range(256)) * (rows * rows * 2 // 256)
-    for number in range(count):
-        data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = (
-            f"{study}.1.{number + 1}"
-        )
-        data_set.InstanceNumber = number + 1
-        out = BytesIO()
-        dcmwrite(out, data_set)
-        made.append(out.getvalue())
-    return made
-
-
-def holding(*files: bytes, **options) -> World:
-    here = world(**options)
-    for each in files:
-        here.archive.add(each)
-    return here
-
-
-def paths_of(here: World) -> tuple[str, str, str]:
-    each = next(iter(here.archive.instances.values()))
-    study = f"{BASE}/studies/{each.study_instance_uid}"
-    series = f"{study}/series/{each.series_instance_uid}"
-    return study, series, f"{series}/instances/{each.sop_instance_uid}"
-
-
-def parts_of(reply) -> list[tuple[dict[str, str], bytes]]:
-    """The parts of a multipart body, split in the simplest way."""
-    boundary = re.search(r'boundary="?([0-9a-f]+)', reply.header("content-type"))[1].encode()
-    pieces = (b"\r\n" + reply.body).split(b"\r\n--" + boundary)
-    assert pieces[0] == b""
-    assert pieces[-1] == b"--\r\n"
-    found = []
-    for piece in pieces[1:-1]:
-        head, data = piece[2:].split(b"\r\n\r\n", 1)
-        headers = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n"))
-        found.append((headers, data))
-    return found
 
 
 # --- instances
@@ -124,7 +68,7 @@ async def test_a_study_is_given_whole_or_not_at_all():
     compressed.StudyInstanceUID = "1.2.3"
     out = BytesIO()
     dcmwrite(out, compressed)
-    here.archive.add(out.getvalue())
+    here.archive.add(out.getvalue()).transfer_syntax_uid = "1.2.840.10008.1.2.4.110"  # JPEG XL
     study, *_ = paths_of(here)
     only_explicit = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}'
     reply = await call(here.app, "GET", study, headers={"accept": only_explicit})
@@ -400,8 +344,8 @@ async def test_compressed_frames_are_the_codestreams():
     assert [data for _, data in parts_of(reply)] == [frames[1], frames[0]]
     for headers, _ in parts_of(reply):
         assert headers["Content-Type"] == "image/dicom-rle; transfer-syntax=1.2.840.10008.1.2.5"
-    plain = 'multipart/related; type="application/octet-stream"'
-    refused = await call(here.app, "GET", f"{instance}/frames/1", headers={"accept": plain})
+    named = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.80"
+    refused = await call(here.app, "GET", f"{instance}/frames/1", headers={"accept": named})
     assert refused.status == 406
     bare = await call(here.app, "GET", f"{instance}/frames/1", headers={"accept": "image/*"})
     assert bare.body == frames[0]

@@ -13,13 +13,13 @@ from pydicom.data import get_testdata_file
 
 from corpus import ct_small
 from dicomweb_fakes import World, call, world
+from fileroom.dicomweb.location import BASE
 from fileroom.dicomweb.qido import included
 from fileroom.dicomweb.qido import keys as qido_keys
 from fileroom.dicomweb.qido import query as qido_query
 from fileroom.dicomweb.qido import search as qido
 from fileroom.dicomweb.qido.keys import Found, keyword_of
 from fileroom.errors import TransientError
-from fileroom.dicomweb.location import BASE
 from fileroom.http.refusals import BadRequestError
 from fileroom.http.request import Limits
 

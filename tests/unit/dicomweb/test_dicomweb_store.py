@@ -10,20 +10,23 @@ from pydicom.dataset import Dataset
 
 from corpus import ct_small
 from dicomweb_fakes import MemoryReception, World, call, data_set_of, world
-from fileroom.dicom.encapsulating import ImagePixelError, UnknownSyntaxError
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.xml_reading import XmlError
+from fileroom.dicomweb.location import BASE
 from fileroom.dicomweb.stow.bulk_parts import PixelMediaTypeError
 from fileroom.dicomweb.stow.report import (
+    BROKEN,
+    TOO_LARGE,
+    UNTAKEN,
     MissingPartError,
     OtherStudyError,
     UnreferencedPartError,
     failure_reason,
 )
 from fileroom.errors import RefusedError, TransientError
-from fileroom.dicomweb.location import BASE
 from fileroom.http.request import Limits
 from fileroom.ingest.receive import MismatchError, SopClassError
+from fileroom.pixels.encapsulating import ImagePixelError, UnknownSyntaxError
 from fileroom.spool.failure import InstanceTooLargeError, SpaceError
 from fileroom.wire import multipart
 from fileroom.wire.json_array import JsonArrayError
@@ -160,7 +163,7 @@ async def test_the_receiver_is_told_who_sends():
     assert len(origin.conversation) == 32
 
 
-async def test_a_preamble_is_handed_on_only_where_it_says_something(monkeypatch):
+async def test_what_precedes_a_data_set_is_handed_on_as_it_came():
     here = world()
     seen = []
     conversation = here.receiver.conversation
@@ -168,13 +171,15 @@ async def test_a_preamble_is_handed_on_only_where_it_says_something(monkeypatch)
     def spied(origin):
         made = conversation(origin)
         begin = made.begin
-        made.begin = lambda **facts: (seen.append(facts.get("preamble")), begin(**facts))[1]
+        made.begin = lambda **facts: (seen.append(facts.get("head")), begin(**facts))[1]
         return made
 
     here.receiver.conversation = spied
-    tiff = b"II*\0" + bytes(124)
-    await post(here, body_of(instance_file(1), instance_file(2, preamble=tiff)))
-    assert seen == [b"", tiff]
+    files = [instance_file(1), instance_file(2, preamble=b"II*\0" + bytes(124))]
+    await post(here, body_of(*files))
+    for head, file in zip(seen, files, strict=True):
+        assert file.startswith(head)
+        assert file[len(head) : len(head) + 4] == b"\x08\0\5\0"  # the first element
 
 
 async def test_reading_stops_while_the_spool_is_full():
@@ -237,6 +242,28 @@ async def test_what_the_door_refuses_by_itself_is_recorded_once_and_says_nothing
         "the data set cannot be read",
         "the instance is of another study than the path names",
     ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "reason"),
+    [
+        ({"content-type": "text/html"}, b"x", 415, UNTAKEN),
+        ({"content-type": "application/dicom", "content-encoding": "gzip"}, b"x", 415, UNTAKEN),
+        ({}, b"x", 400, BROKEN),
+        ({"content-type": RELATED}, b"--OTHER\r\n\r\n", 400, BROKEN),
+        ({"content-type": RELATED}, b"", 400, BROKEN),
+        ({"content-type": "application/dicom"}, b"", 400, BROKEN),
+        ({"content-type": "application/dicom", "content-length": "9" * 20}, b"x", 413, TOO_LARGE),
+    ],
+)
+async def test_a_request_that_is_refused_as_a_whole_is_recorded_by_a_fixed_reason(
+    headers, body, status, reason
+):
+    here = world()
+    reply = await call(here.app, "POST", STUDIES, body=[body], headers=headers)
+    assert reply.status == status
+    assert here.receiver.closed == len(here.receiver.origins) == 1
+    assert here.receiver.refused == [reason]
 
 
 async def test_what_receiving_refuses_is_left_to_it_to_record():
@@ -537,7 +564,7 @@ async def test_a_body_over_the_limit_is_413_before_or_while_it_comes():
     body = body_of(instance_file(1), instance_file(2))
     early = await post(here, body, content_length=str(len(body)))
     assert early.status == 413
-    assert here.receiver.origins == []
+    assert here.receiver.refused == [TOO_LARGE]
     late = await post(here, body, cut=30_000)
     assert late.status == 413
     assert stored_uids(late) == [f"{STUDY}.1.1"]

@@ -16,12 +16,12 @@ from corpus import ct_small
 from dicomweb_fakes import MemoryAside, MemoryReception, World, call, world
 from fileroom.dicom.json_reading import Reference, elements_of
 from fileroom.dicom.value_writing import UnwritableError
+from fileroom.dicomweb.location import BASE
 from fileroom.dicomweb.stow import answer as stow_answer
 from fileroom.dicomweb.stow import described as of_instance
 from fileroom.dicomweb.stow import metadata_parts
 from fileroom.dicomweb.stow.bulk_parts import BulkPart, BulkParts
 from fileroom.errors import TransientError
-from fileroom.dicomweb.location import BASE
 from fileroom.http.request import Limits
 from fileroom.wire import media_type, multipart
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -40,8 +41,8 @@ class Writer:
         elements = dict(CHARACTER_SET)
         for column in self._columns:
             element = self._element(attributes, column)
-            if element is not None:
-                elements[column.tag] = _encode(element)
+            if element:
+                elements[column.tag] = element
         if instance is not None and (self._everything or self._wanted):
             said = await with_urls(instance, self._base_url)
             if self._everything:
@@ -53,16 +54,17 @@ class Writer:
         written = [b'"%s":%s' % (tag.encode("ascii"), each) for tag, each in elements.items()]
         return b"{" + b",".join(written) + b"}"
 
-    def _element(self, attributes: Mapping[str, str], column: Column) -> object | None:
+    def _element(self, attributes: Mapping[str, str], column: Column) -> bytes:
+        """An element of a match, encoded; empty: it is left out."""
         keyword = column.keyword
         if keyword == "RetrieveURL":
-            return json_model.element(keyword, self._url(attributes))
+            return _encoded(keyword, self._url(attributes))
         if keyword == SEQUENCE:
             return _request_attributes(attributes)
         value = attributes.get(keyword, "")
         if not value and not column.required:
-            return None
-        return json_model.element(keyword, value)
+            return b""
+        return _encoded(keyword, value)
 
     def _url(self, attributes: Mapping[str, str]) -> str:
         url = f"{self._base_url}/studies/{attributes.get('StudyInstanceUID', '')}"
@@ -73,8 +75,14 @@ class Writer:
         return url
 
 
-def _request_attributes(attributes: Mapping[str, str]) -> object | None:
-    """The sequence, with one item for each request; None where none is known."""
+@lru_cache(maxsize=16_384)
+def _encoded(keyword: str, value: str) -> bytes:
+    """An element. Most of a page was written before, for another match or another asker."""
+    return _encode(json_model.element(keyword, value))
+
+
+def _request_attributes(attributes: Mapping[str, str]) -> bytes:
+    """The sequence, with one item for each request; empty where none is known."""
     values = [attributes.get(keyword, "").split("\\") for keyword in IN_SEQUENCE]
     count = max(map(len, values))
     items = [
@@ -86,4 +94,4 @@ def _request_attributes(attributes: Mapping[str, str]) -> object | None:
         for number in range(count)
     ]
     items = [item for item in items if item]
-    return {"vr": "SQ", "Value": items} if items else None
+    return _encode({"vr": "SQ", "Value": items}) if items else b""

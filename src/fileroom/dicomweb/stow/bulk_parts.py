@@ -8,8 +8,8 @@ that name and `/frames/<number>`. A video is one part whatever its frames.
 import re
 from typing import Final
 
-from fileroom.dicom.encoding import EXPLICIT_VR_LITTLE_ENDIAN
-from fileroom.dicomweb.negotiate import ALIASES, BARE_PIXELS, FRAME_MEDIA_TYPE, OCTETS
+from fileroom.dicom.encoding import BARE_PIXELS, EXPLICIT_VR_LITTLE_ENDIAN
+from fileroom.dicomweb.negotiate import ALIASES, FRAME_MEDIA_TYPE, OCTETS
 from fileroom.errors import FileroomError, RefusedError
 from fileroom.wire.media_type import MediaType
 

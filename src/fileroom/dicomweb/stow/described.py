@@ -8,14 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
-from fileroom.dicom.encapsulating import (
-    FRAGMENT_BYTES_MAX,
-    HEAD_BYTES,
-    excess_bytes,
-    pixel_data_head,
-    refuse_undescribed,
-    shown_syntax,
-)
 from fileroom.dicom.encoding import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     ITEM,
@@ -35,6 +27,14 @@ from fileroom.dicom.value_writing import UnwritableError, padding
 from fileroom.dicomweb.stow.bulk_parts import BulkPart, BulkParts, PixelMediaTypeError
 from fileroom.dicomweb.stow.report import OtherStudyError
 from fileroom.errors import FileroomError
+from fileroom.pixels.encapsulating import (
+    FRAGMENT_BYTES_MAX,
+    HEAD_BYTES,
+    excess_bytes,
+    pixel_data_head,
+    refuse_undescribed,
+    shown_syntax,
+)
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018

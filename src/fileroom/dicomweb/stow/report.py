@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fileroom.dicom import uid
-from fileroom.dicom.encapsulating import ImagePixelError, UnknownSyntaxError
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
 from fileroom.dicom.json_reading import JsonError
 from fileroom.dicom.xml_reading import XmlError
@@ -14,6 +13,7 @@ from fileroom.errors import FileroomError, PeerError, RefusedError, TransientErr
 from fileroom.http.ports import Received
 from fileroom.http.refusals import TooLargeError, UnsupportedMediaTypeError, without_frames
 from fileroom.ingest.receive import MismatchError, SopClassError, reason_of
+from fileroom.pixels.encapsulating import ImagePixelError, UnknownSyntaxError
 from fileroom.spool.failure import InstanceTooLargeError, SpaceError
 
 
@@ -53,6 +53,10 @@ FAILURE_REASON: tuple[tuple[type[FileroomError], int], ...] = (
     (UnsupportedMediaTypeError, 0xC000),
 )
 PROCESSING_FAILURE = 0x0110
+
+UNTAKEN = "the body is of a media type or coding that is not taken"
+TOO_LARGE = "the request is larger than one may be"
+BROKEN = "the body is not what the request says"
 
 # Warning Reason (0008,1196), PS3.18 Table I.2-1. B000 is never given: nothing is coerced.
 DISCARDED = 0xB006  # elements that no data set has
@@ -107,6 +111,13 @@ def recorded_reason(error: FileroomError) -> str:
     if isinstance(error, OWN_ERRORS):
         return str(error)
     return reason_of(error)
+
+
+def request_reason(error: FileroomError) -> str:
+    """Why a request was refused as a whole, as the ledger has it: one of few sentences."""
+    if isinstance(error, UnsupportedMediaTypeError):
+        return UNTAKEN
+    return TOO_LARGE if isinstance(error, TooLargeError) else BROKEN
 
 
 def failure_reason(error: FileroomError) -> int:

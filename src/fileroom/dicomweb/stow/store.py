@@ -45,11 +45,9 @@ async def store(service: Service, request: Request) -> None:
     A body that breaks off is answered by 400 (413, 408) even where instances of it were stored:
     they stay, the answer lists them, and a sender that looks at the status alone sends again.
     """
-    content_type, kind = _content_type(request)
     form = negotiate.choose_model(request.accepts(), single=True)
     if form is None:
         raise NotAcceptableError("the answer is given as application/dicom+json or dicom+xml")
-    announced_bytes = _announced_bytes(request, service.limits.body_bytes_max)
     conversation = service.receiver.conversation(
         Origin(
             channel=CHANNEL,
@@ -58,6 +56,13 @@ async def store(service: Service, request: Request) -> None:
             conversation=secrets.token_hex(16),
         )
     )
+    try:
+        content_type, kind = _content_type(request)
+        announced_bytes = _announced_bytes(request, service.limits.body_bytes_max)
+    except FileroomError as error:
+        conversation.refused(stow_report.request_reason(error))
+        await conversation.close()
+        raise
     study = request.parameters.get("study")
     storing: Storing | MetadataStoring
     if kind == negotiate.DICOM:
@@ -66,9 +71,11 @@ async def store(service: Service, request: Request) -> None:
         storing = MetadataStoring(service, conversation, study, kind=kind)
         announced_bytes *= 2  # values are set aside before they are in an instance
     broken: FileroomError | None = None
+    is_recorded = True  # what receiving refuses
     try:
         # Before the body is asked for: a caller that waits for "100 Continue" keeps it.
         conversation.refuse_without_room(announced_bytes)
+        is_recorded = False
         if content_type.name == "multipart/related":
             boundary = content_type.parameter("boundary") or ""
             await storing.take_parts(MultipartParser(boundary), _body(service, request))
@@ -82,6 +89,8 @@ async def store(service: Service, request: Request) -> None:
         await storing.close()
     if broken is None and not storing.outcomes:
         broken = BadRequestError("the body holds no instance")
+    if broken is not None and not is_recorded:
+        conversation.refused(stow_report.request_reason(broken))
     await stow_answer.report(request, form, storing.outcomes, broken)
 
 
@@ -320,7 +329,7 @@ class Arriving:
                 sop_class_uid=None,
                 sop_instance_uid=None,
                 transfer_syntax_uid=start.transfer_syntax_uid,
-                preamble=start.preamble if any(start.preamble) else b"",
+                head=start.head,
             )
 
     def _write_data_set(self, data: memoryview) -> None:

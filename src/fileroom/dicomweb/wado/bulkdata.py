@@ -3,7 +3,7 @@
 from fileroom.dicom.encoding import encapsulates
 from fileroom.dicomweb import negotiate
 from fileroom.dicomweb.location import base_url, instance_url
-from fileroom.dicomweb.wado.frames import send_frames, send_located
+from fileroom.dicomweb.wado.frames import send_frames, send_value
 from fileroom.dicomweb.wado.instances import covered, held
 from fileroom.http.refusals import TooLargeError
 from fileroom.http.request import Request, Service
@@ -33,11 +33,11 @@ async def bulkdata(service: Service, request: Request) -> None:
     where = await data_set.value(path)
     url = f"{instance_url(instance, base_url(request))}/bulkdata/{path}"
     little = syntax != negotiate.BIG_ENDIAN
-    await send_located(
+    await send_value(
         service,
         request,
         instance,
         data_set,
-        [(url, [where])],
+        (url, [where]),
         transfer_syntax_uid=negotiate.EXPLICIT_LITTLE_ENDIAN if little else syntax,
     )

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 
 from fileroom.dicomweb import models, negotiate
 from fileroom.dicomweb.conditional import tag_of, unchanged
+from fileroom.dicomweb.flowing import MadePart, send_made, send_made_parts
 from fileroom.dicomweb.location import base_url, instance_url
 from fileroom.dicomweb.ranges import Part, send_bare, send_parts
+from fileroom.dicomweb.wado import transcoded
 from fileroom.http.ports import ReadRecord, StoredInstance
 from fileroom.http.refusals import NotAcceptableError, NotFoundError
 from fileroom.http.request import Request, Service
@@ -42,21 +44,31 @@ async def instances(service: Service, request: Request) -> None:
     found = await held(service, request)
     accepts = request.accepts()
     single = "instance" in request.parameters
-    choices = [
-        negotiate.choose_instance(accepts, each.transfer_syntax_uid, single=single)
-        for each in found
-    ]
+    choices = [transcoded.choose(accepts, each, single=single) for each in found]
     chosen = [choice for choice in choices if choice is not None]
     if len(chosen) < len(found):
         raise NotAcceptableError(
             f"{len(found) - len(chosen)} of {len(found)} instances are stored in a form that the "
-            "Accept field leaves out, and this archive does not transcode"
+            "Accept field leaves out, and cannot be given in one that it names"
         )
     record = await covered(service, request)
-    tag = tag_of(found, *(each.content_type for each in chosen), strong=not chosen[0].multipart)
+    form = transcoded.form_of(found, chosen)
+    tag = tag_of(found, *form, strong=not chosen[0].multipart)
     if await unchanged(request, tag):
         return
-    if not chosen[0].multipart:
+    if any(map(transcoded.is_made, found, chosen)):
+        await _send_made(service, request, found, chosen, record, tag=tag)
+    elif chosen[0].multipart:
+        parts = [
+            Part(
+                [("Content-Type", choice.content_type), ("Content-Length", str(each.size_bytes))],
+                each,
+                [(0, each.size_bytes)],
+            )
+            for each, choice in zip(found, chosen, strict=True)
+        ]
+        await send_parts(request, negotiate.DICOM, parts, record, unit="instances", tag=tag)
+    else:
         await send_bare(
             request,
             found[0],
@@ -65,18 +77,40 @@ async def instances(service: Service, request: Request) -> None:
             record,
             unit="instances",
             tag=tag,
-            headers=[(b"content-disposition", b'attachment; filename="instance.dcm"')],
+            headers=[transcoded.ATTACHED],
+        )
+
+
+async def _send_made(
+    service: Service,
+    request: Request,
+    found: Sequence[StoredInstance],
+    chosen: Sequence[negotiate.Choice],
+    record: ReadRecord,
+    *,
+    tag: str,
+) -> None:
+    """Send instances of which some are transcoded on the way, one after another."""
+    accepts = request.accepts()
+    if not chosen[0].multipart:
+        media_type, pieces = await transcoded.file_of(service, accepts, found[0], chosen[0])
+        await send_made(
+            request,
+            media_type,
+            pieces,
+            record,
+            unit="instances",
+            tag=tag,
+            headers=[transcoded.ATTACHED],
         )
         return
-    parts = [
-        Part(
-            [("Content-Type", choice.content_type), ("Content-Length", str(each.size_bytes))],
-            each,
-            [(0, each.size_bytes)],
-        )
-        for each, choice in zip(found, chosen, strict=True)
-    ]
-    await send_parts(request, negotiate.DICOM, parts, record, unit="instances", tag=tag)
+
+    async def parts() -> AsyncIterator[MadePart]:
+        for each, choice in zip(found, chosen, strict=True):
+            media_type, pieces = await transcoded.file_of(service, accepts, each, choice)
+            yield MadePart([("Content-Type", media_type)], pieces)
+
+    await send_made_parts(request, negotiate.DICOM, parts(), record, unit="instances", tag=tag)
 
 
 async def metadata(service: Service, request: Request) -> None:
