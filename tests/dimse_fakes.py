@@ -35,6 +35,7 @@ class MemoryReceiver:
             "write" or "finish".
         gate: while set and not done, `finish` waits for it.
         full_after_bytes: bytes after which a reception is full, until `relieve` is called.
+        refused: what the door refused by itself.
     """
 
     failures: dict[str, tuple[str, Exception]] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class MemoryReceiver:
     full_after_bytes: int | None = None
     landed: list[Landed] = field(default_factory=list)
     abandoned: list[str | None] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     conversations: list["MemoryConversation"] = field(default_factory=list)
     relieved: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -72,12 +74,15 @@ class MemoryConversation:
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         transfer_syntax_uid: str,
-        preamble: bytes = b"",
     ) -> "MemoryReception":
         assert not self.closed
         self.receiver.fail("begin", sop_instance_uid)
         self.open_receptions += 1
         return MemoryReception(self, sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+
+    def refused(self, reason: str) -> None:
+        assert not self.closed
+        self.receiver.refused.append(reason)
 
     async def close(self) -> None:
         assert not self.closed

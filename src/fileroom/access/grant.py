@@ -10,20 +10,30 @@ class Action(StrEnum):
     ECHO = "echo"  # C-ECHO
     STORE = "store"  # C-STORE, STOW-RS
     FIND = "find"  # C-FIND, QIDO-RS
-    GET = "get"  # C-GET, C-MOVE, WADO-RS: instances, metadata, frames, bulk data
+    GET = "get"  # C-GET, WADO-RS: instances, metadata, frames, bulk data
+    MOVE = "move"  # C-MOVE: instances to a peer of the settings
     COMMIT = "commit"  # storage commitment (N-ACTION)
     DESCRIBE = "describe"  # what the web door has: resources, methods, parameters
     NOTE = "note"  # how far a verb's long task is, for the status
     TEST = "test"  # whether another archive or modality answers us
     STATUS = "status"  # counts, bytes, backlog, disk left
     METRICS = "metrics"  # the same for machines
+    FORWARD = "forward"  # what waits for other archives: seen, tried again, paused
+    DECIDE = "decide"  # decisions about what is stored: which of two data sets is served …
+    PAGE = "page"  # what pages and the viewer are made of, without anything that is stored
     HEALTH = "health"  # that the node answers, and nothing more
 
 
 class Object(NamedTuple):
-    """What the action is done to: one study, or, where the UID is empty, no single one."""
+    """What the action is done to.
+
+    Attributes:
+        study_instance_uid: one study, or, where it is empty, no single one.
+        ae_title: which AE title of ours is asked; empty at a door that has none.
+    """
 
     study_instance_uid: str = ""
+    ae_title: str = ""
 
 
 class Grant(NamedTuple):
@@ -39,10 +49,15 @@ class Grant(NamedTuple):
     reason: str
 
 
+# What AE titles give and peers may ask: the services of the DICOM door.
+SERVICES = frozenset(
+    {Action.ECHO, Action.STORE, Action.FIND, Action.GET, Action.MOVE, Action.COMMIT}
+)
+
 GRANTS = (
     Grant(
         frozenset({"loopback"}),
-        frozenset({Action.ECHO, Action.STORE, Action.COMMIT, Action.FIND, Action.GET}),
+        SERVICES,
         "a caller on this machine may store, ask for commitment, find and read",
     ),
     Grant(
@@ -50,6 +65,21 @@ GRANTS = (
         frozenset({Action.STATUS, Action.METRICS, Action.DESCRIBE, Action.NOTE, Action.TEST}),
         "a caller on this machine may see how the node and its peers do and what it can be asked, "
         "and say how its own task does",
+    ),
+    Grant(
+        frozenset({"loopback"}),
+        frozenset({Action.FORWARD}),
+        "a caller on this machine may see what waits for other archives, try it again and pause it",
+    ),
+    Grant(
+        frozenset({"loopback"}),
+        frozenset({Action.DECIDE}),
+        "a caller on this machine may decide about what is stored; each decision is on record",
+    ),
+    Grant(
+        frozenset({"loopback"}),
+        frozenset({Action.PAGE}),
+        "a caller on this machine may open pages and the viewer",
     ),
     Grant(
         frozenset({"loopback", "network", "unknown"}),
@@ -60,6 +90,10 @@ GRANTS = (
 )
 
 BY_DEFAULT = "no grant says so, and what is not granted is denied"
+NOT_OF_THE_TITLE = "the AE title that was called does not give this"
+NOT_A_PEER = "no peer of the settings that may call has this AE title and address"
+NOT_OF_THE_PEER = "the settings do not give this peer the right"
+OF_THE_PEER = "the settings give the right to this peer and to the AE title that was called"
 
 
 def granting(place: str, action: Action) -> Grant | None:

@@ -5,6 +5,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 ADDRESS = "address"
+PEER = "peer"
+BY_ADDRESS = frozenset({ADDRESS, PEER})  # kinds that nothing was proved for
 
 LOOPBACK = "loopback"
 NETWORK = "network"
@@ -15,11 +17,12 @@ class Principal(NamedTuple):
     """A caller.
 
     Attributes:
-        kind: how it was recognised; "address" is by nothing but where it calls from.
-        name: what the ledger calls it; one name is one principal.
+        kind: how it was recognised; "address" is by nothing but where it calls from, "peer" by
+            the AE title and the address that the settings have for it.
+        name: what the ledger calls it: the address, or the peer's name in the settings.
         address: where it calls from, as the socket or a trusted proxy said.
         ae_title: the calling AE title it claims (DIMSE only). A claim, not a proof: nothing is
-            granted for it.
+            granted for it alone.
     """
 
     kind: str
@@ -40,15 +43,20 @@ def place(principal: Principal) -> str:
     (`::ffff:127.0.0.1`). What is no IP address, a Unix socket's name for one, is unknown, and so
     is a principal recognised in a way that this version does not have.
     """
-    return _place(principal.address) if principal.kind == ADDRESS else UNKNOWN
+    ip = parsed(principal.address) if principal.kind in BY_ADDRESS else None
+    if ip is None:
+        return UNKNOWN
+    return LOOPBACK if ip.is_loopback else NETWORK
 
 
 @lru_cache(maxsize=1024)
-def _place(address: str) -> str:
+def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that `address` is, an IPv4 one that is mapped into IPv6 as itself; None where
+    it is none."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return UNKNOWN
+        return None
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return LOOPBACK if ip.is_loopback else NETWORK
+        return ip.ipv4_mapped
+    return ip

@@ -75,13 +75,14 @@ def admit(
 
     Args:
         ae_titles: those that we answer to.
-        is_full: whether `limits.associations_max` are open.
+        is_full: whether as many are open as may be, of all or of this principal.
     """
     if request.application_context != APPLICATION_CONTEXT_NAME:
         return APPLICATION_CONTEXT_NOT_SUPPORTED
     if request.called_ae_title not in ae_titles:
         return CALLED_AE_TITLE_NOT_RECOGNIZED
-    allowed = {each for each in SERVICES if decide(principal, each.action, Object()).allowed}
+    object = Object(ae_title=request.called_ae_title)
+    allowed = {each for each in SERVICES if decide(principal, each.action, object).allowed}
     if not allowed:
         return CALLING_AE_TITLE_NOT_RECOGNIZED
     if is_stopping:

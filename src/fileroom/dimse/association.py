@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import cast
 
+from fileroom.access.identity import Principal
 from fileroom.dimse.admission import REASONS, Caller, Refusal, admit
 from fileroom.dimse.door import Door
 from fileroom.dimse.operation import Answer, GoneError, Operation, Refused
@@ -108,8 +109,8 @@ class ServedAssociation(asyncio.BufferedProtocol):
         return self._address
 
     @property
-    def established(self) -> bool:
-        return self._performer is not None
+    def principal(self) -> Principal | None:
+        return None if self._performer is None else self._performer.principal
 
     def tick(self, now_s: float) -> None:
         patience, limits = self._patience, self._door.limits
@@ -118,12 +119,11 @@ class ServedAssociation(asyncio.BufferedProtocol):
             self._flush()
         if patience.close_is_overdue(now_s, limits.artim_s):
             self._transport.abort()
-        awaits_answer = bool(self._outstanding) and self._operation is None
         # A peer that has asked too much to be heard may owe us an answer all the same.
-        awaits_answer = awaits_answer and not self._outgoing.waits_for_peer
-        ours = awaits_answer or bool(self._held & Hold.LANDING)
+        owes = self._operation is not None or self._outgoing.waits_for_peer
+        ours = (bool(self._outstanding) and not owes) or bool(self._held & Hold.LANDING)
         silence_s = patience.silence_s(now_s, progress=self._progress, ours=ours)
-        if self.established and not patience.is_closing and silence_s >= limits.idle_timeout_s:
+        if self.principal and not patience.is_closing and silence_s >= limits.idle_timeout_s:
             LOG.info("association %s: silent for %.0f s, aborted", self.name, silence_s)
             if self._held & Hold.WRITING:
                 self._transport.abort()  # what we have to say would not be read
@@ -286,7 +286,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
             ae_titles=door.ae_titles,
             decide=door.decide,
             limits=door.limits,
-            is_full=door.is_full(),
+            is_full=door.is_full(principal),
             is_stopping=door.stopping,
         )
         if isinstance(answer, AssociateReject):
@@ -306,6 +306,7 @@ class ServedAssociation(asyncio.BufferedProtocol):
             door.provision,
             door.decide,
             principal=principal,
+            called_ae_title=request.called_ae_title,
             origin=origin,
             contexts=upper.contexts,
             on_refused=lambda action, reason: door.refused(
@@ -358,13 +359,12 @@ class ServedAssociation(asyncio.BufferedProtocol):
                 await performer.close()
             except Exception as error:  # noqa: BLE001 - the outermost frame of the door
                 log_unforeseen(LOG, self.name, error)
+            counts = (performer.stored, performer.stored_bytes, performer.refused)
             LOG.info(
                 "association %s from %s: %d instances stored (%d B), %d refused",
                 self.name,
                 self._address,
-                performer.stored,
-                performer.stored_bytes,
-                performer.refused,
+                *counts,
             )
         self._door.left(self)
 

@@ -142,9 +142,7 @@ class Commitment:
 class AskingAssociation:
     """The association in which a commitment was asked for, as a way to tell of it."""
 
-    def __init__(
-        self, talk: Talk, context: AcceptedContext, *, answer_s: float = ANSWER_S
-    ) -> None:
+    def __init__(self, talk: Talk, context: AcceptedContext, *, answer_s: float = ANSWER_S) -> None:
         self._talk = talk
         self._context = context
         self._answer_s = answer_s

@@ -21,8 +21,8 @@ class Connection(Protocol):
         ...
 
     @property
-    def established(self) -> bool:
-        """Whether it was accepted, so that it counts against the limit."""
+    def principal(self) -> Principal | None:
+        """Whose association it is, once it was accepted and counts against the limits."""
         ...
 
     def tick(self, now_s: float) -> None:
@@ -53,8 +53,8 @@ class Door(Protocol):
         """Who `caller` is."""
         ...
 
-    def is_full(self) -> bool:
-        """Whether one more association would be too many."""
+    def is_full(self, principal: Principal) -> bool:
+        """Whether one more association of `principal` would be too many."""
         ...
 
     def joined(self, connection: Connection) -> bool:

@@ -16,6 +16,7 @@ class Limits:
 
     Attributes:
         associations_max: open at once; the next is rejected with local-limit-exceeded.
+        associations_per_peer_max: the same of one principal: a peer, or an address.
         waiting_max: connections beside these that have not asked yet; more are dropped.
         pdu_size_bytes_max: the maximum length that we announce (PS3.8 §D.1).
         operations_max: outstanding at once where the peer negotiates a window (PS3.7 §D.3.3.3).
@@ -24,6 +25,7 @@ class Limits:
     """
 
     associations_max: int = 64
+    associations_per_peer_max: int = 32
     waiting_max: int = 64
     pdu_size_bytes_max: int = 131_072
     operations_max: int = 4

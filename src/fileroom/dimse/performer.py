@@ -1,8 +1,10 @@
 """The performing side of one association (PS3.7 §7.2): what a command asks for, and may."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from fileroom.access.decide import Object
+from fileroom.access.decide import Decision, Object
+from fileroom.access.grant import Action
 from fileroom.access.identity import Principal
 from fileroom.dimse import commitment_scp, query_scp, retrieve_scp, storage_scp
 from fileroom.dimse.admission import Decide
@@ -34,9 +36,11 @@ class Performer:
     """Turns commands into operations, and counts what came of them.
 
     Args:
+        called_ae_title: which of our AE titles the association is with.
         on_refused: told of every action that the caller was not granted, and why.
 
     Attributes:
+        principal: whose association it is.
         stored, stored_bytes, refused: of this association's C-STOREs so far.
     """
 
@@ -47,14 +51,16 @@ class Performer:
         decide: Decide,
         *,
         principal: Principal,
+        called_ae_title: str,
         origin: Origin,
         contexts: Mapping[int, AcceptedContext],
         on_refused: Callable[[str, str], None],
     ) -> None:
         self._receiver = receiver
-        self._provision = provision
+        self._provides = provision
         self._decide = decide
-        self._principal = principal
+        self.principal = principal
+        self._called_ae_title = called_ae_title
         self._origin = origin
         self._contexts = contexts
         self._on_refused = on_refused
@@ -75,7 +81,7 @@ class Performer:
         context = self._contexts[command.context_id]
         if service is None or not is_asked_in(service, context.abstract_syntax):
             return Refused(command, Status.UNRECOGNIZED_OPERATION)
-        decision = self._decide(self._principal, service.action, Object())
+        decision = self._may(service.action)
         if not decision.allowed:
             self._on_refused(service.action, decision.reason)
             return Refused(command, Status.NOT_AUTHORIZED, decision.reason)
@@ -96,6 +102,17 @@ class Performer:
         if self._conversation is not None:
             await self._conversation.close()
 
+    def _may(self, action: Action) -> Decision:
+        return self._decide(self.principal, action, Object(ae_title=self._called_ae_title))
+
+    def _provision(self) -> Provision:
+        """What the node provides, under the AE title that was called: it is the one to retrieve
+        from, and the one that instances are sent by, unless the caller may not retrieve there."""
+        given = self._provides()
+        if not any(self._may(each).allowed for each in (Action.GET, Action.MOVE)):
+            return given
+        return replace(given, ae_title=self._called_ae_title)
+
     def _echo(self, command: Command, context: AcceptedContext) -> Operation:
         return Settled(command, Answer(Status.SUCCESS))
 
@@ -112,9 +129,9 @@ class Performer:
         return commitment_scp.begin(command, context, desk, self._origin)
 
     def _find(self, command: Command, context: AcceptedContext) -> Operation:
-        return query_scp.begin(command, context, self._provision, self._principal)
+        return query_scp.begin(command, context, self._provision, self.principal)
 
     def _retrieve(self, command: Command, context: AcceptedContext) -> Operation:
         return retrieve_scp.begin(
-            command, context, self._provision, principal=self._principal, decide=self._decide
+            command, context, self._provision, principal=self.principal, decide=self._decide
         )

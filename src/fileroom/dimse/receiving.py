@@ -37,8 +37,12 @@ class Conversation(Protocol):
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         transfer_syntax_uid: str,
-        preamble: bytes = b"",
+        head: bytes = b"",
     ) -> Reception: ...
+
+    def refused(self, reason: str) -> None:
+        """Have it recorded that an instance was not taken, for a reason of this door's own."""
+        ...
 
     async def close(self) -> None: ...
 

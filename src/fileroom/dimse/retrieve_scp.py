@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
-from fileroom.access.grant import Action, Object
+from fileroom.access.grant import Object
 from fileroom.access.identity import Principal
 from fileroom.catalog.errors import SearchTooBroadError
 from fileroom.dicom.identifier import IdentifierError
@@ -24,6 +24,7 @@ from fileroom.dimse.provision import Provision, ReadRecord, StoredInstance
 from fileroom.dimse.query_keys import MismatchedIdentifierError
 from fileroom.dimse.receiving import Buffer
 from fileroom.dimse.retrieve_keys import Portion, Series, Wanted
+from fileroom.dimse.services import BY_FIELD
 from fileroom.dimse.suboperations import Suboperations
 from fileroom.errors import FileroomError, IntegrityError, TransientError, UncertainError
 from fileroom.peer.delivery import Kind
@@ -84,6 +85,7 @@ class Retrieve(ByIdentifier):
         self._principal = principal
         self._decide = decide
         self._way = way
+        self._action = BY_FIELD[command.field].action
         self._stopped = asyncio.Event()
         self._storing = False  # an instance is on its way
 
@@ -97,8 +99,9 @@ class Retrieve(ByIdentifier):
             wanted, series = await self._selected()
         except FileroomError as error:
             return failure(error, FAILURES)
+        ours = self._provision.ae_title
         for study_uid in dict.fromkeys(each.study_uid for each in series):
-            decision = self._decide(self._principal, Action.GET, Object(study_uid))
+            decision = self._decide(self._principal, self._action, Object(study_uid, ours))
             if not decision.allowed:
                 return Answer(Status.NOT_AUTHORIZED, decision.reason)
         done = Suboperations(sum(each.expected for each in series))

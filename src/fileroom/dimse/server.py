@@ -24,7 +24,7 @@ from fileroom.dimse.receiving import Receiver
 from fileroom.dimse.services import SERVICES, Service
 from fileroom.wire import ae_title
 
-__all__ = ["SERVICES", "DimseServer", "Limits", "Refusal", "Service"]
+__all__ = ["SERVICES", "Caller", "DimseServer", "Limits", "Refusal", "Service"]
 
 LOG = logging.getLogger("fileroom.dimse")
 TICK_S = 1.0
@@ -97,7 +97,7 @@ class DimseServer:
     @property
     def associations(self) -> int:
         """How many are open."""
-        return sum(each.established for each in self._connections)
+        return len(self._principals())
 
     async def stop(self, drain_s: float) -> None:
         """Take no more; finish what is in flight for at most `drain_s`; then end the rest.
@@ -129,9 +129,16 @@ class DimseServer:
         """Who `caller` is."""
         return self._identify(caller)
 
-    def is_full(self) -> bool:
-        """Whether one more association would be too many."""
-        return self.associations >= self.limits.associations_max
+    def is_full(self, principal: Principal) -> bool:
+        """Whether one more association of `principal` would be too many."""
+        if self.associations >= self.limits.associations_max:
+            return True
+        its = sum(each.name == principal.name for each in self._principals())
+        return its >= self.limits.associations_per_peer_max
+
+    def _principals(self) -> list[Principal]:
+        """Whose the open associations are."""
+        return [each.principal for each in self._connections if each.principal is not None]
 
     def joined(self, connection: Connection) -> bool:
         """Know a new connection, or return False: there are too many that have not asked."""

@@ -36,7 +36,7 @@ COMMIT = Service(
 # names, timezone query adjustment.
 FIND = Service("C-FIND", CommandField.C_FIND_RQ, Action.FIND, sop_class.FIND, bytes([1, 1, 1, 1]))
 GET = Service("C-GET", CommandField.C_GET_RQ, Action.GET, sop_class.GET)
-MOVE = Service("C-MOVE", CommandField.C_MOVE_RQ, Action.GET, sop_class.MOVE)
+MOVE = Service("C-MOVE", CommandField.C_MOVE_RQ, Action.MOVE, sop_class.MOVE)
 SERVICES = (ECHO, STORE, FIND, GET, MOVE, COMMIT)
 BY_FIELD = {int(service.command_field): service for service in SERVICES}
 OTHER_SOP_CLASSES = frozenset(

@@ -16,6 +16,10 @@ from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.status import Status
 
 SUCCESS = Answer(Status.SUCCESS)
+# What this door refuses by itself; the ledger has it in these words.
+WITHOUT_DATA_SET = "no data set follows"
+OTHER_SOP_CLASS = "the SOP class is not that of the presentation context"
+WITHOUT_UID = "what was announced has no UID"
 # From errors to PS3.4 Table B.2-1 and PS3.7 Annex C; the first row that fits counts. What may work
 # later is A7xx: senders keep such an instance and try again.
 FAILURES: tuple[tuple[type[FileroomError], Status], ...] = (
@@ -101,15 +105,17 @@ class Store:
 def begin(
     command: Command, context: AcceptedContext, conversation: Conversation
 ) -> Store | Refused:
-    """Begin a C-STORE."""
+    """Begin a C-STORE, or refuse it and have that recorded."""
     sop_class_uid = command.text("AffectedSOPClassUID")
     sop_instance_uid = command.text("AffectedSOPInstanceUID")
     if not command.has_data_set:
-        return Refused(command, Status.MISTYPED_ARGUMENT, "no data set follows")
+        conversation.refused(WITHOUT_DATA_SET)
+        return Refused(command, Status.MISTYPED_ARGUMENT, WITHOUT_DATA_SET)
     if sop_class_uid != context.abstract_syntax:
-        comment = "the SOP class is not that of the presentation context"
-        return Refused(command, Status.SOP_CLASS_NOT_SUPPORTED, comment)
+        conversation.refused(OTHER_SOP_CLASS)
+        return Refused(command, Status.SOP_CLASS_NOT_SUPPORTED, OTHER_SOP_CLASS)
     if not uid.is_safe(sop_instance_uid):
+        conversation.refused(WITHOUT_UID)
         comment = f"an instance UID of {len(sop_instance_uid)} characters is none"
         return Refused(command, Status.INVALID_SOP_INSTANCE, comment)
     try:

@@ -1,10 +1,14 @@
 """Every way in × every kind of caller. A route or service without a row here fails the test, and
 so does a row whose way in is gone."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from fileroom.access import identity
 from fileroom.access.decide import decide
+from fileroom.access.entities import Entities, Peer
+from fileroom.access.grant import SERVICES as GRANTABLE
 from fileroom.access.grant import Action, Object
 from fileroom.dimse.server import SERVICES
 from fileroom.node.resources import TABLE
@@ -19,7 +23,7 @@ WAYS_IN = {
     "C-STORE": Action.STORE,
     "C-FIND": Action.FIND,
     "C-GET": Action.GET,
-    "C-MOVE": Action.GET,
+    "C-MOVE": Action.MOVE,
     "N-ACTION": Action.COMMIT,
     "POST /dicomweb/studies": Action.STORE,
     f"POST {STUDY}": Action.STORE,
@@ -37,11 +41,42 @@ WAYS_IN = {
     f"GET {INSTANCE}/metadata": Action.GET,
     f"GET {INSTANCE}/frames/{{frames}}": Action.GET,
     f"GET {INSTANCE}/bulkdata/{{element*}}": Action.GET,
+    f"GET {STUDY}/rendered": Action.GET,
+    f"GET {SERIES}/rendered": Action.GET,
+    f"GET {INSTANCE}/rendered": Action.GET,
+    f"GET {INSTANCE}/frames/{{frames}}/rendered": Action.GET,
+    f"GET {STUDY}/thumbnail": Action.GET,
+    f"GET {SERIES}/thumbnail": Action.GET,
+    f"GET {INSTANCE}/thumbnail": Action.GET,
+    f"GET {INSTANCE}/frames/{{frames}}/thumbnail": Action.GET,
     "OPTIONS /dicomweb": Action.DESCRIBE,
     "OPTIONS /dicomweb/": Action.DESCRIBE,
     "GET /dicomweb/openapi.json": Action.DESCRIBE,
     "POST /tasks/{task}": Action.NOTE,
     "POST /peers/{peer}/echo": Action.TEST,
+    "GET /forwards": Action.FORWARD,
+    "POST /forwards/{destination}/retry": Action.FORWARD,
+    "POST /forwards/{destination}/pause": Action.FORWARD,
+    "POST /forwards/{destination}/resume": Action.FORWARD,
+    "GET /conflicts": Action.FIND,
+    "GET /conflicts/studies": Action.FIND,
+    "GET /conflicts/{instance}": Action.FIND,
+    "GET /conflicts/{instance}/values": Action.GET,
+    "POST /conflicts/{instance}/settle": Action.DECIDE,
+    "GET /rejections": Action.FIND,
+    "POST /rejections": Action.DECIDE,
+    "POST /rejections/restore": Action.DECIDE,
+    "GET /": Action.FIND,
+    "POST /": Action.FIND,
+    "GET /studies/{study}": Action.FIND,
+    "GET /studies/{study}/files.zip": Action.GET,
+    "GET /static/{file}": Action.PAGE,
+    "GET /viewer": Action.PAGE,
+    "GET /viewer/": Action.PAGE,
+    "GET /viewer/{file*}": Action.PAGE,
+    "GET /studies/{study}/completeness": Action.FIND,
+    "GET /dicomweb/wado": Action.GET,
+    "GET /wado": Action.GET,
     "GET /healthz": Action.HEALTH,
     "GET /metrics": Action.METRICS,
     "GET /status": Action.STATUS,
@@ -54,6 +89,28 @@ WAYS_IN |= {
 }
 
 ALL = set(Action)
+SERVICES_OF = {each.name: each.action for each in SERVICES}
+# What each AE title of ours gives, and what each peer may, as an operator would write it.
+TITLES = {
+    "FILEROOM": {"C-ECHO", "C-STORE", "C-FIND", "C-GET", "C-MOVE", "N-ACTION"},
+    "RESEARCH": {"C-ECHO", "C-FIND", "C-MOVE"},
+    "INBOX": {"C-STORE"},
+    "CLOSED": set(),
+}
+PEERS = {
+    ("CT1", "192.0.2.21"): {"C-ECHO", "C-STORE", "N-ACTION"},
+    ("READING", "192.0.2.70"): {"C-ECHO", "C-FIND", "C-GET", "C-MOVE"},
+    ("ALL", "2001:db8::7"): TITLES["FILEROOM"],
+}
+NO_PEERS = (
+    ("CT1", "192.0.2.70"),
+    ("READING", "192.0.2.21"),
+    ("ct1", "192.0.2.21"),
+    ("FILEROOM", "192.0.2.21"),
+    ("", "192.0.2.21"),
+    ("CT1", "127.0.0.1"),
+    ("CT1", ""),
+)
 CALLERS = {
     "127.0.0.1": ALL,
     "127.8.9.10": ALL,
@@ -98,3 +155,52 @@ def test_every_caller_at_every_way_in(name, action, of_study, address, may):
         decision = decide(identity.of_address(address, ae_title=ae_title), action, object)
         assert decision.allowed == (WAYS_IN[name] in may)
         assert decision.reason
+
+
+def entities(*, peers=PEERS):
+    return Entities(
+        {title: {SERVICES_OF[each] for each in gives} for title, gives in TITLES.items()},
+        [
+            Peer(title.lower(), title, (ip_network(address),), {SERVICES_OF[each] for each in may})
+            for (title, address), may in peers.items()
+        ],
+    )
+
+
+@pytest.mark.parametrize("name", SERVICES_OF)
+@pytest.mark.parametrize("called", [*TITLES, "OTHER"])
+@pytest.mark.parametrize(("calling", "address"), [*PEERS, *NO_PEERS])
+def test_every_title_and_every_peer_at_every_service(calling, address, called, name):
+    known = entities()
+    may = PEERS.get((calling, address), set()) & TITLES.get(called, set())
+    for study in ("", "1.2.3"):
+        object = Object(study, called)
+        decision = decide(known.caller(address, calling), SERVICES_OF[name], object, known)
+        assert decision.allowed == (name in may)
+        assert decision.reason
+
+
+@pytest.mark.parametrize("name", SERVICES_OF)
+@pytest.mark.parametrize("called", [*TITLES, "OTHER"])
+@pytest.mark.parametrize("address", CALLERS)
+@pytest.mark.parametrize("peers", [{}, {("CT1", "192.0.2.21"): set()}])
+def test_until_a_peer_has_rights_this_machine_has_those_of_the_title(address, called, name, peers):
+    known = entities(peers=peers)
+    decision = decide(
+        known.caller(address, "CT1"), SERVICES_OF[name], Object(ae_title=called), known
+    )
+    is_here = CALLERS[address] == ALL
+    assert decision.allowed == (is_here and name in TITLES.get(called, set()))
+
+
+@pytest.mark.parametrize(("name", "action", "of_study"), ways_in())
+def test_peers_with_rights_change_nothing_where_no_title_is_called(name, action, of_study):
+    known = entities()
+    for address in CALLERS:
+        principal = identity.of_address(address)
+        without = decide(principal, action, Object())
+        assert decide(principal, action, Object(), known) == without
+
+
+def test_titles_and_peers_can_be_given_every_service_and_nothing_else():
+    assert {each.action for each in SERVICES} == GRANTABLE

@@ -26,10 +26,12 @@ from fileroom.wire.event import (
 )
 from fileroom.wire.message import Command, CommandField, decode_command
 from fileroom.wire.pdu import AssociateReject, ProposedContext
+from fileroom.wire.presentation import AcceptedContext
 from fileroom.wire.sop_class import VERIFICATION
 from fileroom.wire.upper_layer import Association
 from fileroom.wire.user_information import AsyncOperations, UserIdentity, UserInformation
 from golden import wire_pdus as golden
+from retrieve_fakes import MemoryArchive, Records, provision_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -366,6 +368,9 @@ async def test_a_request_that_cannot_be_stored_is_drained(request_, status):
     assert talk.events() == []
     assert talk.statuses == {1: status, 2: 0}
     assert setup.receiver.landed == []
+    # One sentence for each, whatever was announced; a service that is not there is no instance.
+    assert len(setup.receiver.refused) == (status != 0x0211)
+    assert "passwd" not in str(setup.receiver.refused)
 
 
 async def test_an_operation_that_we_do_not_have_is_unrecognized():
@@ -621,6 +626,57 @@ async def test_one_association_too_many_is_rejected_for_the_local_limit():
     setup.talk()
 
 
+async def test_no_peer_takes_all_associations_that_there_are():
+    setup = Setup(associations_max=4, associations_per_peer_max=2)
+    first = setup.talk(calling="ONE")
+    setup.talk(calling="TWO")
+    third = Talk(setup.server)
+    assert third.associate(calling="THREE") == AssociateRejected(AssociateReject(2, 3, 2))
+    other = Talk(setup.server, address="10.0.0.9")
+    assert isinstance(other.associate(calling="ONE"), AssociateAccepted)
+    assert setup.server.associations == 3
+    first.wire.close()
+    await settle()
+    setup.talk(calling="THREE")
+
+
+async def test_the_title_that_was_called_is_part_of_what_is_decided():
+    setup, judged = Setup(), []
+    setup.server.ae_titles = frozenset({"FILEROOM", "INBOX"})
+    setup.server.decide = lambda _, action, object: (
+        judged.append(object) or Decision(object.ae_title == "INBOX" or action == "echo", "because")
+    )
+    talk = Talk(setup.server)
+    accepted = talk.associate(called="FILEROOM")
+    assert [each.result for each in accepted.accept.contexts] == [0, 1, 1]
+    talk = setup.talk(called="INBOX")
+    talk.store("1.2.3")
+    await settle()
+    talk.events()
+    assert talk.statuses == {1: 0}
+    assert {each.ae_title for each in judged} == {"FILEROOM", "INBOX"}
+
+
+@pytest.mark.parametrize(("readable", "told"), [(True, "OUTBOX"), (False, "FILEROOM")])
+async def test_what_is_read_is_read_from_the_title_that_was_called(readable, told, monkeypatch):
+    """Retrieve AE Title in answers, and who calls in C-MOVE, come from the provision."""
+    setup, given = Setup(), []
+    archive = provision_of(MemoryArchive(), Records())
+    setup.server.ae_titles = frozenset({"FILEROOM", "OUTBOX"})
+    setup.server.provision = lambda: archive
+    setup.denied |= set() if readable else {Action.GET, Action.MOVE}
+
+    def begin(command, context, provision, principal):
+        given.append(provision().ae_title)
+        return Settled(command, Answer(0))
+
+    monkeypatch.setattr("fileroom.dimse.query_scp.begin", begin)
+    talk = setup.talk(called="OUTBOX")
+    performer = talk.protocol._performer
+    performer._find(Command(1, {}), AcceptedContext(1, CT, IMPLICIT))
+    assert given == [told]
+
+
 async def test_connections_that_never_ask_are_bounded():
     setup = Setup(waiting_max=3)
     waiting = [Talk(setup.server) for _ in range(5)]
@@ -683,6 +739,31 @@ async def test_a_rejected_peer_has_the_artim_time_to_close():
     setup = Setup(artim_s=30)
     talk = Talk(setup.server)
     talk.associate(called="OTHER")
+    setup.tick(talk, 29)
+    assert not talk.wire.closed
+    setup.tick(talk, 1)
+    assert talk.wire.closed
+
+
+async def test_a_released_peer_has_the_artim_time_to_close():
+    """PS3.8 §9.2.3, action AR-4: the timer is started with the A-RELEASE-RP."""
+    setup = Setup(artim_s=30)
+    talk = setup.talk()
+    talk.upper.release()
+    talk.send()
+    setup.tick(talk, 29)
+    assert not talk.wire.closed
+    setup.tick(talk, 1)
+    assert talk.wire.closed
+
+
+async def test_an_aborted_peer_has_the_artim_time_to_close():
+    """PS3.8 §9.2.3, action AA-1: the timer is started with the A-ABORT."""
+    setup = Setup(artim_s=30, idle_timeout_s=60)
+    talk = setup.talk()
+    setup.tick(talk, 1)
+    setup.tick(talk, 60)
+    assert talk.events() == [Aborted(0, 0, by_peer=True)]
     setup.tick(talk, 29)
     assert not talk.wire.closed
     setup.tick(talk, 1)
@@ -851,6 +932,6 @@ def test_services_are_rows_of_data():
         ("C-STORE", Action.STORE),
         ("C-FIND", Action.FIND),
         ("C-GET", Action.GET),
-        ("C-MOVE", Action.GET),
+        ("C-MOVE", Action.MOVE),
         ("N-ACTION", Action.COMMIT),
     ]
