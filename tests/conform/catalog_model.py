@@ -6,7 +6,11 @@ to every row and a count is the length of a set.
 
 from dataclasses import dataclass, field
 
+from conform.arrival_model import DictArrivals
 from conform.commitment_model import DictCommitments
+from conform.conflict_model import DictConflicts
+from conform.forward_model import DictForwards
+from conform.rejection_model import DictRejections
 from fileroom.catalog.errors import (
     AlreadyStoredError,
     NotInCatalogError,
@@ -77,7 +81,7 @@ class Series:
     attributes: dict[str, str]
 
 
-class DictCatalog(DictCommitments):
+class DictCatalog(DictArrivals, DictRejections, DictConflicts, DictForwards, DictCommitments):
     """`fileroom.catalog.port.Catalog` in memory, on one thread."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -134,6 +138,7 @@ class DictCatalog(DictCommitments):
                 row.sha256,
                 row.received_at_ns,
             )
+        self.queue_notes(rows)
 
     def record_series(self, partition, header):
         described = describe(header)
@@ -208,7 +213,7 @@ class DictCatalog(DictCommitments):
         )
 
     def segments_in_use(self):
-        return {place.segment for place in (*self.queue, *self.aside)}
+        return {place.segment for place in (*self.queue, *self.aside, *self.notes)}
 
     def settled_count(self, segment):
         return sum(place.segment == segment for place in self.settled)
@@ -287,6 +292,7 @@ class DictCatalog(DictCommitments):
                 self.further[InstancePlace(number, each.ordinal)] = each.uid_digest
             self.same |= {InstancePlace(number, each.ordinal) for each in repeated}
             facts = {name: getattr(pack, name) for name in pack.__struct_fields__}
+            del facts["patients"]
             for name in facts.pop("providers"):
                 self.copy_rows[number, name] = CopyRow(
                     number, name, CopyState.REPLICATED, "", "", "", 0
@@ -298,6 +304,9 @@ class DictCatalog(DictCommitments):
                 conflict_count=len(conflicts) + len(repeated),
                 **facts,
             )
+            self.note_strangers(number, pack)
+            self.forward_sealed(number, pack.state)
+            self.serve_as_settled(number, pack, (*members, *conflicts, *repeated))
         sealed = (*members, *conflicts, *repeated)
         self._settle([*(each.spooled_id for each in sealed), *duplicates])
         return number
@@ -380,6 +389,9 @@ class DictCatalog(DictCommitments):
     def forget_pack(self, pack, *, places):
         self._pack(pack)
         del self.pack_rows[pack]
+        self.strangers.pop(pack, None)
+        self.forget_decided(pack)
+        self.forward_forgotten(pack)
         self.instances = {d: at for d, at in self.instances.items() if at.pack != pack}
         self.further = {at: d for at, d in self.further.items() if at.pack != pack}
         self.copy_rows = {key: row for key, row in self.copy_rows.items() if key[0] != pack}
@@ -434,6 +446,9 @@ class DictCatalog(DictCommitments):
     def locate(self, uid_digest):
         spooled = [row for _, row in sorted(self.queue.items()) if row.uid_digest == uid_digest]
         place = self.instances.get(uid_digest)
+        series = self.pack_rows[place.pack].series if place else spooled[0].series if spooled else 0
+        if series and self.is_hidden(series, uid_digest):
+            return Located()
         return Located(
             spooled[0] if spooled else None,
             self.pack_rows[place.pack] if place else None,
@@ -456,18 +471,20 @@ class DictCatalog(DictCommitments):
             spooled += self._unpacked(row.series)
         studies = {row.study for row in rows}
         conflicts = {p for p in self.further if self.pack_rows[p.pack].study in studies}
+        rows, packs, conflicts, spooled = self.without_hidden(rows, packs, conflicts, spooled)
         return Holdings(rows, packs, frozenset(conflicts), spooled)
 
     def _unpacked(self, series) -> list[SpooledRow]:
         first: dict[bytes, SpooledRow] = {}
         for row in self.spooled_of_series(series, bytes_max=1 << 62):
-            if row.uid_digest not in self.instances:
+            hidden = self.is_hidden(series, row.uid_digest)
+            if row.uid_digest not in self.instances and not hidden:
                 first.setdefault(row.uid_digest, row)
         return list(first.values())
 
     def _count(self, series_numbers) -> str:
         packed = sum(
-            row.instance_count - row.conflict_count
+            self.served_count(row)
             for row in self.pack_rows.values()
             if row.series in series_numbers
         )
@@ -504,7 +521,7 @@ class DictCatalog(DictCommitments):
         """PS3.3 §C.4.23.1.1, the worst of the packs that have something to serve."""
         found = {"ONLINE"}
         for pack in self.pack_rows.values():
-            if pack.series in series and pack.instance_count > pack.conflict_count:
+            if pack.series in series and self.served_count(pack) > 0:
                 states = {row.state for row in self.copies(pack.number)}
                 reachable = states & {CopyState.REPLICATED, CopyState.VERIFIED}
                 found.add("ONLINE" if pack.local else "NEARLINE" if reachable else "OFFLINE")
@@ -514,15 +531,15 @@ class DictCatalog(DictCommitments):
         studies = [m for m, study in enumerate(self.studies, 1) if study.patient == patient]
         series = self._series_of(studies)
         return {
-            "NumberOfPatientRelatedStudies": str(len(studies)),
-            "NumberOfPatientRelatedSeries": str(len(series)),
+            "NumberOfPatientRelatedStudies": str(sum(map(self.is_shown_study, studies))),
+            "NumberOfPatientRelatedSeries": str(sum(map(self.is_shown, series))),
             "NumberOfPatientRelatedInstances": self._count(series),
             "InstanceAvailability": self._availability(series),
         }
 
     def _patient_rows(self, partition):
         for n, patient in reversed(list(enumerate(self.patients, 1))):
-            if patient.identity[0] == partition:
+            if patient.identity[0] == partition and self.is_shown_patient(n):
                 said = patient.attributes | self._identity(patient) | self._patient_counts(n)
                 yield SearchRow(said, position=Position("", n, 0))
 
@@ -533,7 +550,7 @@ class DictCatalog(DictCommitments):
             reverse=True,
         )
         for n, study in newest:
-            if study.partition == partition:
+            if study.partition == partition and self.is_shown_study(n):
                 series = self._series_of([n])
                 said = study.attributes | self._identity(self.patients[study.patient - 1])
                 said |= self._patient_counts(study.patient)
@@ -542,14 +559,14 @@ class DictCatalog(DictCommitments):
                 if study.modalities:
                     said["ModalitiesInStudy"] = "\\".join(study.modalities)
                 said["StudyInstanceUID"] = study.uid
-                said["NumberOfStudyRelatedSeries"] = str(len(series))
+                said["NumberOfStudyRelatedSeries"] = str(sum(map(self.is_shown, series)))
                 said["NumberOfStudyRelatedInstances"] = self._count(series)
                 dated = plain_date(said.get("StudyDate", ""))
                 yield SearchRow(said, n, position=Position(dated, n, 0))
 
     def _series_rows(self, partition):
         for row in self._study_rows(partition):
-            for n in self._series_of([row.study]):
+            for n in filter(self.is_shown, self._series_of([row.study])):
                 series = self.all_series[n - 1]
                 own = {
                     "SeriesInstanceUID": series.uid,

@@ -11,9 +11,17 @@ from fileroom.dicom.header import Header
 T0_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
 NODE = "node-a"
+CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
-def header(instance: str, *, study: str = "1.2.1", series: str = "1.2.1.1", **said: str) -> Header:
+def header(
+    instance: str,
+    *,
+    study: str = "1.2.1",
+    series: str = "1.2.1.1",
+    sop_class: str = CT,
+    **said: str,
+) -> Header:
     """The header of one CT image; keywords say more or otherwise, "" leaves one out."""
     attributes = {
         "PatientName": "Doe^Jane",
@@ -28,7 +36,7 @@ def header(instance: str, *, study: str = "1.2.1", series: str = "1.2.1.1", **sa
         "SeriesNumber": "2",
     } | said
     return Header(
-        "1.2.840.10008.5.1.4.1.1.2",
+        sop_class,
         instance,
         study,
         series,

@@ -7,6 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from conform.arrival_suite import ArrivalSuite
 from conform.catalog_samples import (
     NODE,
     SECOND_NS,
@@ -18,6 +19,9 @@ from conform.catalog_samples import (
     spooled,
 )
 from conform.commitment_suite import CommitmentSuite
+from conform.conflict_suite import ConflictSuite, TwoPatientsSuite
+from conform.forward_suite import ForwardSuite
+from conform.rejection_suite import RejectionSuite
 from fileroom.catalog.errors import (
     AlreadyStoredError,
     IllegalMoveError,
@@ -1098,5 +1102,16 @@ class RecordSuite:
         assert (find(catalog), catalog.totals()) == before
 
 
-class CatalogSuite(SpoolSuite, SealSuite, PackSuite, RecordSuite, CommitmentSuite):
+class CatalogSuite(
+    SpoolSuite,
+    SealSuite,
+    PackSuite,
+    RecordSuite,
+    ArrivalSuite,
+    CommitmentSuite,
+    ConflictSuite,
+    ForwardSuite,
+    TwoPatientsSuite,
+    RejectionSuite,
+):
     """All but the searches, which have a fixture of their own."""

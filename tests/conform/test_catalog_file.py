@@ -193,6 +193,7 @@ def test_released_steps_are_never_edited():
         2: "e476752fa0826bc9f7ce93f20ce90bb57d829e333ed406f3f496909f2d5c26a1",
         3: "1f5a38024246ea54cf685a47f3ea232a592fa8c56bad3e327330fbcb0707754b",
         4: "949ce03f46391dd840bb0227320e42851f27a9fed7a6e98b855e2f2d011bf0f3",
+        5: "c3c689efec738a60984ff209421f04f0f79a004d069ac375f4cd898b8983a003",
     }
 
 
@@ -325,13 +326,14 @@ def test_many_threads_may_call_at_once(path):
 
 def test_room_is_given_back_when_the_spool_has_drained(path):
     catalog = create(path)
+    empty_bytes = path.stat().st_size  # a page for each table and index
     catalog.record_spooled([spooled((1, n), f"1.9.{n}") for n in range(5000)], node_id=NODE)
     catalog.shrink()
-    full_bytes = path.stat().st_size
+    full_bytes = path.stat().st_size - empty_bytes
     seal_all(catalog, "all")
     catalog.forget_segment(1)
     catalog.shrink()
-    assert path.stat().st_size < full_bytes / 2
+    assert path.stat().st_size - empty_bytes < full_bytes / 2
     catalog.check()
     catalog.close()
 

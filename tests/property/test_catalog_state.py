@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from conform.catalog_model import DictCatalog
-from conform.catalog_samples import NODE, T0_NS, new_pack, spooled
+from conform.catalog_samples import CT, NODE, T0_NS, new_pack, spooled
+from conform.rejection_model import KEY_OBJECT_SELECTION
+from fileroom.catalog.conflicts import KnownPlace, Settlement
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.query import Level, Search
-from fileroom.catalog.rows import InstancePlace, Moved, Sealed, Standing
+from fileroom.catalog.rejections import Rejection, Scope
+from fileroom.catalog.rows import InstancePlace, Moved, SaidPatient, Sealed, Standing
 from fileroom.catalog.sqlite import SqliteCatalog
 from fileroom.clock import ManualClock
 from fileroom.dicom.match import parse
@@ -22,19 +25,32 @@ from fileroom.errors import FileroomError
 instances = st.sampled_from([f"1.9.{n}" for n in range(6)])
 series = st.sampled_from(["1.2.1.1", "1.2.1.2", "1.2.2.1"])
 places = st.tuples(st.integers(1, 2), st.integers(0, 5))
+classes = st.sampled_from([CT, CT, KEY_OBJECT_SELECTION])
+scopes = st.builds(
+    lambda series, wide, uids: (
+        Scope(series.rsplit(".", 1)[0])
+        if wide == "study"
+        else Scope(series.rsplit(".", 1)[0], series, tuple(sorted(uids)) if wide == "uids" else ())
+    ),
+    series,
+    st.sampled_from(["study", "series", "uids", "uids"]),
+    st.sets(instances, min_size=1, max_size=3),
+)
 arrivals = st.lists(
     st.builds(
-        lambda place, instance, series, content, second: spooled(
+        lambda place, instance, series, sop_class, content, second: spooled(
             place,
             instance,
             study=series.rsplit(".", 1)[0],
             series=series,
+            sop_class=sop_class,
             content=content,
             received_at_ns=T0_NS + second,
         ),
         places,
         instances,
         series,
+        classes,
         st.sampled_from([b"one", b"two"]),
         st.integers(0, 5),
     ),
@@ -55,6 +71,7 @@ class CatalogMachine(RuleBasedStateMachine):
         self.model = DictCatalog(self.clock)
         self.leases = []
         self.packs = 0
+        self.decisions = 0
 
     def both(self, act):
         answers = []
@@ -117,19 +134,25 @@ class CatalogMachine(RuleBasedStateMachine):
         standing=st.sampled_from(Standing),
         displaced=st.sampled_from([Standing.CONFLICT, Standing.REPEATED]),
         provider=st.sampled_from(["dir", "s3"]),
+        patient_id=st.sampled_from(["P-1", "P-2", ""]),
+        replacement=st.booleans(),
     )
-    def adopt(self, number, instances, standing, displaced, provider):
+    def adopt(self, number, instances, standing, displaced, provider, patient_id, replacement):
         """A pack that was found, with whatever standing beside what is there."""
         if number > len(self.model.all_series):
             return
         taken = self.both(lambda catalog: catalog.existing([digest(each) for each in instances]))
         found = {Standing.SERVED: [], Standing.CONFLICT: [], Standing.REPEATED: []}
         for ordinal, uid in enumerate(sorted(instances), 1):
-            found[standing].append(Sealed(None, digest(uid), ordinal))
+            sha256 = bytes([(self.packs + 1) % 3])
+            found[standing].append(Sealed(None, digest(uid), ordinal, sha256, replacement))
         moved = [Moved(uid, InstancePlace(*place), displaced) for uid, place in taken.items()]
         self.packs += 1
         study = self.model.all_series[number - 1].study
-        pack = new_pack(study, number, str(self.packs), providers=(provider,), local=False)
+        patients = (SaidPatient(patient_id, "", "", "", 1),)
+        pack = new_pack(
+            study, number, str(self.packs), providers=(provider,), local=False, patients=patients
+        )
         self.both(
             lambda catalog: catalog.record_sealed(
                 pack,
@@ -140,6 +163,58 @@ class CatalogMachine(RuleBasedStateMachine):
                 lease=None,
             )
         )
+
+    @rule(
+        instance=instances,
+        serve=st.integers(0, 3),
+        knows=st.integers(0, 3),
+        index=st.integers(1, 9),
+    )
+    def settle(self, instance, serve, knows, index):
+        """Of any data sets that are there; older and newer decisions, in any order."""
+        uid = digest(instance)
+        places = [at for at, of in self.model.further.items() if of == uid]
+        places += [self.model.instances[uid]] if uid in self.model.instances else []
+        if not places:
+            return
+        named = [
+            KnownPlace(self.model.pack_rows[at.pack].sha256, at.ordinal, bytes([at.pack % 3]))
+            for at in sorted(places)
+        ]
+        settlement = Settlement(
+            uid_digest=uid,
+            served_sha256=named[serve % len(named)].sha256,
+            known=tuple(named[: knows + 1]),
+            ledger_index=index,
+            decided_at_ns=T0_NS,
+            decided_by="127.0.0.1",
+            reason="",
+        )
+        self.both(lambda catalog: catalog.record_settlement(settlement))
+
+    @rule(scope=scopes, note=st.sampled_from(["", *(f"1.9.{n}" for n in range(3))]))
+    def reject(self, scope, note):
+        self.decisions += 1
+        rejection = Rejection(
+            ledger_index=self.decisions,
+            scope=scope,
+            code="113001",
+            reason="",
+            decided_by="somebody",
+            decided_at_ns=T0_NS,
+            note_uid=note,
+            ends_note=bool(note),
+        )
+        self.both(lambda catalog: catalog.record_rejected(rejection))
+
+    @rule(scope=scopes, everything=st.booleans())
+    def restore(self, scope, everything):
+        self.both(lambda catalog: catalog.record_restored(scope, everything=everything))
+
+    @rule()
+    def look_at_a_note(self):
+        for each in self.both(lambda catalog: catalog.waiting_notes(limit=1)):
+            self.both(lambda catalog, id=each.id: catalog.forget_note(id))
 
     @rule(number=st.integers(1, 3), count=st.integers(1, 2))
     def set_aside(self, number, count):
@@ -234,6 +309,14 @@ class CatalogMachine(RuleBasedStateMachine):
         for n in range(6):
             self.both(lambda catalog, n=n: catalog.locate(digest(f"1.9.{n}")))
         self.both(lambda catalog: catalog.conflicting([digest(f"1.9.{n}") for n in range(6)]))
+        self.both(lambda catalog: catalog.rejections(limit=99))
+        self.both(lambda catalog: catalog.rejection_totals())
+        self.both(lambda catalog: catalog.waiting_notes(limit=99))
+        self.both(lambda catalog: catalog.kept("1.2.1", [digest(f"1.9.{n}") for n in range(6)]))
+        self.both(lambda catalog: catalog.contested(limit=9))
+        self.both(lambda catalog: catalog.contested(limit=9, settled=False))
+        self.both(lambda catalog: catalog.doubted_studies(limit=9))
+        self.both(lambda catalog: catalog.conflict_totals())
 
     def teardown(self):
         self.sqlite.check()

@@ -12,9 +12,13 @@ CatalogFullError (try later); only what else they raise is said below.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from fileroom.catalog.arrivals import CatalogArrivals
 from fileroom.catalog.commitments import CatalogCommitments
+from fileroom.catalog.conflicts import CatalogConflicts
+from fileroom.catalog.forwards import CatalogForwards
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.query import Search, SearchRow
+from fileroom.catalog.rejections import CatalogRejections
 from fileroom.catalog.rows import (
     CopyRow,
     HeldRecord,
@@ -274,7 +278,7 @@ class CatalogSearch(Protocol):
     """Finding."""
 
     def locate(self, uid_digest: bytes) -> Located:
-        """Where an instance lies; an empty Located if nowhere."""
+        """Where an instance lies; an empty Located if nowhere, or if it is rejected."""
         ...
 
     def holdings(
@@ -284,7 +288,8 @@ class CatalogSearch(Protocol):
         *,
         partition: str | None = None,
     ) -> Holdings:
-        """What to read to serve a study or a series; of every partition if none is named."""
+        """What to read to serve a study or a series; of every partition if none is named. What
+        is rejected is not in it."""
         ...
 
     def search(self, search: Search) -> list[SearchRow]:
@@ -358,7 +363,11 @@ class Catalog(
     CatalogSeal,
     CatalogPacks,
     CatalogSearch,
+    CatalogArrivals,
     CatalogCommitments,
+    CatalogConflicts,
+    CatalogForwards,
+    CatalogRejections,
     CatalogRecords,
     Protocol,
 ):

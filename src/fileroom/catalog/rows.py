@@ -29,12 +29,18 @@ class InstancePlace(NamedTuple):
 class Sealed(NamedTuple):
     """One instance of a pack that is being recorded.
 
-    `spooled_id` is the row it came from; None where no spool is involved (a rebuild).
+    Attributes:
+        spooled_id: the row it came from; None where no spool is involved (a rebuild).
+        sha256: of the data set as it came.
+        replacement: whether it was decided at sealing that it is served, because what came before
+            could not be read any more.
     """
 
     spooled_id: int | None
     uid_digest: bytes
     ordinal: int
+    sha256: bytes = b""
+    replacement: bool = False
 
 
 class Standing(StrEnum):
@@ -116,6 +122,20 @@ class SeriesToSeal(msgspec.Struct, frozen=True):
     newest_ns: int
 
 
+class SaidPatient(NamedTuple):
+    """Whom `instances` of a pack say that they show. Texts as the catalog keeps them."""
+
+    patient_id: str
+    issuer: str
+    name: str
+    birth_date: str
+    instances: int
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        return (self.patient_id, self.issuer, self.name, self.birth_date)
+
+
 class NewPack(msgspec.Struct, frozen=True, kw_only=True):
     """A finished pack file.
 
@@ -125,6 +145,7 @@ class NewPack(msgspec.Struct, frozen=True, kw_only=True):
         received_oldest_ns: when its oldest instance came.
         state, local: a rebuild records packs that lie at a provider only.
         providers: those whose listing showed it; each gets a copy to be verified.
+        patients: whom its instances say that they show.
     """
 
     study: int
@@ -142,6 +163,7 @@ class NewPack(msgspec.Struct, frozen=True, kw_only=True):
     state: PackState = PackState.SEALED
     local: bool = True
     providers: tuple[str, ...] = ()
+    patients: tuple[SaidPatient, ...] = ()
 
 
 class PackRow(msgspec.Struct, frozen=True):
@@ -221,6 +243,8 @@ class SeriesRow(msgspec.Struct, frozen=True):
 
 class Holdings(msgspec.Struct, frozen=True):
     """All that has to be read to serve a study or a series. Empty: there is none.
+
+    What is rejected counts as a conflict does.
 
     Attributes:
         conflicts: members of `packs` that must not be served: (pack, ordinal).

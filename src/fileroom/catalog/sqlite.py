@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from fileroom.catalog.sqlite_arrivals import SqliteArrivals
 from fileroom.catalog.sqlite_commitments import SqliteCommitments
+from fileroom.catalog.sqlite_conflicts import SqliteConflicts
 from fileroom.catalog.sqlite_file import SqliteFile
+from fileroom.catalog.sqlite_forwards import SqliteForwards
 from fileroom.catalog.sqlite_holdings import SqliteHoldings
 from fileroom.catalog.sqlite_intake import SqliteIntake
 from fileroom.catalog.sqlite_packs import SqlitePacks
 from fileroom.catalog.sqlite_records import SqliteRecords
+from fileroom.catalog.sqlite_rejections import SqliteRejections
 from fileroom.catalog.sqlite_seal import SqliteSeal
 from fileroom.catalog.sqlite_search import SqliteSearch
 from fileroom.clock import Clock
@@ -20,7 +24,11 @@ class SqliteCatalog(
     SqlitePacks,
     SqliteHoldings,
     SqliteSearch,
+    SqliteArrivals,
     SqliteCommitments,
+    SqliteConflicts,
+    SqliteForwards,
+    SqliteRejections,
     SqliteRecords,
 ):
     """`Catalog` in a file that only this key opens. docs/format/catalog.md.

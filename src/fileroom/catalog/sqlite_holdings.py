@@ -7,6 +7,7 @@ from fileroom.catalog.rows import (
     Holdings,
     InstancePlace,
     Located,
+    PackRow,
     SeriesRow,
     SpooledRow,
     Tally,
@@ -15,6 +16,7 @@ from fileroom.catalog.rows import (
 from fileroom.catalog.sqlite_file import Connection, SqliteStore, SQLiteValue, only_int, only_row
 from fileroom.catalog.sqlite_intake import spooled_row
 from fileroom.catalog.sqlite_packs import pack_row
+from fileroom.catalog.sqlite_rejections import hides, is_hidden
 
 _attributes = msgspec.json.Decoder(dict[str, str])
 
@@ -25,7 +27,20 @@ FROM pending CROSS JOIN spooled ON spooled.series = pending.series AND uid_diges
 ORDER BY id LIMIT 1
 """
 _UNPACKED = """
-SELECT * FROM unpacked WHERE series = ? ORDER BY id
+SELECT id, series, uid_digest, size_bytes, sha256, received_at_ns
+FROM {} WHERE series = ? ORDER BY id
+"""
+_ALL_UNPACKED = _UNPACKED.format("unpacked")
+_SHOWN_UNPACKED = _UNPACKED.format("shown_unpacked")
+_SHOWN_PACKS = """
+SELECT number, conflict_count FROM shown_pack WHERE study = ? AND series = ?
+"""
+_REJECTED_PLACES = """
+SELECT pack, ordinal FROM rejecting
+CROSS JOIN rejected_instance ON rejected_instance.rejection = rejecting.rejection
+CROSS JOIN instance ON instance.uid_digest = rejected_instance.uid_digest
+CROSS JOIN pack ON pack.number = instance.pack AND pack.series = rejecting.series
+WHERE rejecting.series = ?
 """
 _CONFLICTS_OF_STUDY = """
 SELECT conflict.pack, conflict.ordinal
@@ -47,6 +62,9 @@ class SqliteHoldings(SqliteStore):
                 pack = connection.execute(
                     "SELECT * FROM pack_row WHERE number = ?", (place[0],)
                 ).fetchone()
+            series = pack_row(pack).series if pack else spooled[1] if spooled else 0
+            if series and is_hidden(connection, series, uid_digest):
+                return Located()
         return Located(
             spooled_row(*spooled) if spooled else None,
             pack_row(pack) if pack else None,
@@ -62,21 +80,27 @@ class SqliteHoldings(SqliteStore):
     ) -> Holdings:
         with self._file.reading() as connection:
             rows = _series_rows(connection, study_instance_uid, series_instance_uid, partition)
-            packs = []
+            hiding = hides(connection)
+            if hiding:
+                rows = [row for row in rows if _is_shown(connection, row.series)]
+            packs: list[PackRow] = []
             spooled: list[SpooledRow] = []
             conflicts: set[InstancePlace] = set()
             for row in rows:
-                packs += connection.execute(
+                found = connection.execute(
                     "SELECT * FROM pack_row WHERE study = ? AND series = ? ORDER BY number",
                     (row.study, row.series),
-                ).fetchall()
-                spooled += _unpacked(connection, row.series)
+                )
+                packs += [pack_row(each) for each in found]
+                spooled += _unpacked(connection, row.series, shown=hiding)
             for study in {row.study for row in rows}:
                 conflicts |= {
                     InstancePlace(*place)
                     for place in connection.execute(_CONFLICTS_OF_STUDY, (study,))
                 }
-        return Holdings(rows, [pack_row(row) for row in packs], frozenset(conflicts), spooled)
+            if hiding:
+                packs = _without_rejected(connection, rows, packs, conflicts)
+        return Holdings(rows, packs, frozenset(conflicts), spooled)
 
     def totals(self) -> Totals:
         with self._file.reading() as connection:
@@ -130,10 +154,31 @@ def _series_rows(
     ]
 
 
-def _unpacked(connection: Connection, series: int) -> list[SpooledRow]:
+def _is_shown(connection: Connection, series: int) -> bool:
+    return bool(only_int(connection, "SELECT count(*) FROM shown_series WHERE id = ?", (series,)))
+
+
+def _without_rejected(
+    connection: Connection,
+    rows: list[SeriesRow],
+    packs: list[PackRow],
+    conflicts: set[InstancePlace],
+) -> list[PackRow]:
+    """The packs with what is rejected of them counted among what is not served, and added to the
+    `conflicts`."""
+    counts: dict[int, int] = {}
+    for row in rows:
+        counts |= dict(connection.execute(_SHOWN_PACKS, (row.study, row.series)))
+        rejected = connection.execute(_REJECTED_PLACES, (row.series,))
+        conflicts |= {InstancePlace(*place) for place in rejected}
+    return [msgspec.structs.replace(each, conflict_count=counts[each.number]) for each in packs]
+
+
+def _unpacked(connection: Connection, series: int, *, shown: bool) -> list[SpooledRow]:
     """The spooled rows of a series that no pack answers for, the first of each UID."""
     first: dict[bytes, SpooledRow] = {}
-    for values in connection.execute(_UNPACKED, (series,)):
+    sql = _SHOWN_UNPACKED if shown else _ALL_UNPACKED
+    for values in connection.execute(sql, (series,)):
         row = spooled_row(*values)
         first.setdefault(row.uid_digest, row)
     return list(first.values())

@@ -17,6 +17,7 @@ from fileroom.catalog.sqlite_file import (
     node_number,
     only_int,
 )
+from fileroom.catalog.sqlite_notes import may_reject, queue_notes
 from fileroom.dicom.header import Header
 from fileroom.dicom.uid import digest
 
@@ -136,6 +137,8 @@ class SqliteIntake(SqliteStore):
                     raise SpoolPlaceError("a spool place already names another instance")
                 for series in sums:
                     recount_pending(connection, series)
+            notes = [spool_id(each.segment, each.offset) for each in rows if may_reject(each)]
+            queue_notes(connection, notes)
         if len(self._series) + len(found) > SERIES_REMEMBERED_MAX:
             self._series.clear()
         self._series.update(found)

@@ -60,6 +60,8 @@ _FORGET_PACK = (
     "DELETE FROM instance WHERE pack = ?",
     "DELETE FROM conflict WHERE pack = ?",
     "DELETE FROM copy WHERE pack = ?",
+    "DELETE FROM other_patient WHERE pack = ?",
+    "DELETE FROM settled_place WHERE pack = ?",
     "DELETE FROM pack WHERE number = ?",
 )
 _SETTLED = """

@@ -15,6 +15,7 @@ from fileroom.catalog.rows import (
     SeriesToSeal,
     Standing,
 )
+from fileroom.catalog.sqlite_conflicts import record_other_patients, serve_as_settled
 from fileroom.catalog.sqlite_file import (
     Connection,
     DuplicateKey,
@@ -133,6 +134,8 @@ class SqliteSeal(SqliteStore):
                 _require_series(connection, pack.study, pack.series)
                 _move(connection, moved)
                 number = _insert_pack(connection, pack, members, conflicts, repeated)
+                record_other_patients(connection, number, pack)
+                serve_as_settled(connection, number, pack, [*members, *conflicts, *repeated])
             spooled = [each.spooled_id for each in (*members, *conflicts, *repeated)]
             _settle(connection, [id for id in (*spooled, *duplicates) if id is not None])
             return number

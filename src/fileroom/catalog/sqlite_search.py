@@ -18,7 +18,7 @@ from fileroom.catalog.query import (
     SearchRow,
     plan,
 )
-from fileroom.catalog.sqlite_computed import Computed
+from fileroom.catalog.sqlite_computed import Computed, Numbers
 from fileroom.catalog.sqlite_file import (
     Connection,
     Interrupted,
@@ -26,6 +26,7 @@ from fileroom.catalog.sqlite_file import (
     SQLiteValue,
     only_int,
 )
+from fileroom.catalog.sqlite_rejections import hides
 
 _json = msgspec.json.Encoder()
 _attributes = msgspec.json.Decoder(dict[str, str])
@@ -51,7 +52,7 @@ _OPERATIONS = {
     Operation.BELOW: "{} < ?",
     Operation.GLOB: "{} GLOB ?",
     Operation.CONTAINS: "instr({}, ?) > 0",
-    Operation.EMPTY: "{} = ?",
+    Operation.EMPTY: "trim({}, ' \\') = ?",  # as match.Condition has it
 }
 # An empty number is in no partial index; saying so lets the index be used.
 _PATIENT_COLUMNS = {Column.PATIENT_ID, Column.ISSUER}
@@ -93,6 +94,12 @@ _NAMED = {
     Level.STUDY: "study.id IN (SELECT study FROM study_name WHERE {})",
     Level.SERIES: "study.id IN (SELECT study FROM study_name WHERE {})",
 }
+# What is left of something that was rejected; asked only where anything was.
+_SHOWN = {
+    Level.PATIENT: "EXISTS (SELECT 1 FROM shown_patient WHERE shown_patient.id = patient.id)",
+    Level.STUDY: "EXISTS (SELECT 1 FROM shown_study WHERE shown_study.id = study.id)",
+    Level.SERIES: "EXISTS (SELECT 1 FROM shown_series WHERE shown_series.id = series.id)",
+}
 STEPS_MAX = 100_000_000  # of SQLite's machine, some seconds: the bound of a scan inside SQL
 _STEPS_AT_ONCE = 100_000
 
@@ -108,17 +115,16 @@ class SqliteSearch(SqliteStore):
             partition = only_int(
                 connection, "SELECT number FROM partition WHERE name = ?", (search.partition,)
             )
-            sql, values = _candidates(search, planned, partition)
+            hiding = hides(connection)
+            sql, values = _candidates(search, planned, partition, hiding=hiding)
             with closing(connection.execute(sql, values)) as rows:
                 candidates = (_search_row(search.level, row) for row in rows)
                 matches = _matches(search, planned, candidates)
-            computed = Computed(connection, search.level, search.computed)
-            for match in matches:
-                match.row.attributes.update(
-                    computed.of(
-                        patient=match.patient, study=match.row.study, series=match.row.series
-                    )
-                )
+            computed = Computed(connection, search.level, search.computed).of(
+                [Numbers(each.patient, each.row.study, each.row.series) for each in matches]
+            )
+            for match, told in zip(matches, computed, strict=True):
+                match.row.attributes.update(told)
         return [match.row for match in matches]
 
     def count(self, search: Search) -> int | None:
@@ -133,11 +139,12 @@ class SqliteSearch(SqliteStore):
             partition = only_int(
                 connection, "SELECT number FROM partition WHERE name = ?", (search.partition,)
             )
+            hiding = hides(connection)
             if planned.exact:
-                sql, values = _candidates(search, planned, partition, counted=True)
+                sql, values = _candidates(search, planned, partition, counted=True, hiding=hiding)
                 found = only_int(connection, sql, values)
                 return found if found <= search.rows_scanned_max else None
-            sql, values = _candidates(search, planned, partition)
+            sql, values = _candidates(search, planned, partition, hiding=hiding)
             with closing(connection.execute(sql, values)) as rows:
                 found = 0
                 for scanned, row in enumerate(rows):
@@ -179,9 +186,10 @@ def candidates_sql(
     *,
     behind: bool = False,
     counted: bool = False,
+    hiding: bool = False,
 ) -> str:
     """The statement that finds a search's candidates by the index of the column `first`, or
-    counts them.
+    counts them; where something is rejected (`hiding`) those of which something is left.
 
     Its parameters are the partition, the position where it is to be `behind` one, each
     narrowing's operand (a JSON list for ANY_OF; those of the name last), the limit and the
@@ -195,6 +203,8 @@ def candidates_sql(
     named = [_term(each, Column.NAME) for each in narrowings if each.column is Column.NAME]
     if named:
         terms.append(_NAMED[level].format(" AND ".join(named)))
+    if hiding:
+        terms.append(_SHOWN[level])
     tables = _tables(level, first)
     if counted and not _PATIENT_COLUMNS & {each.column for each in narrowings}:
         tables = tables.replace(_OF_PATIENT, "")  # every study has one
@@ -227,7 +237,7 @@ def _term(narrowing: Narrowing, first: Column) -> str:
 
 
 def _candidates(
-    search: Search, planned: Plan, partition: int, *, counted: bool = False
+    search: Search, planned: Plan, partition: int, *, counted: bool = False, hiding: bool
 ) -> tuple[str, tuple[SQLiteValue, ...]]:
     after = search.after
     narrowings = [_begun(each, after) for each in planned.narrowings]
@@ -250,6 +260,7 @@ def _candidates(
         planned.first,
         behind=after is not None,
         counted=counted,
+        hiding=hiding,
     )
     window = (search.limit, search.offset)
     if counted or not planned.exact:

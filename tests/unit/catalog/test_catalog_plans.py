@@ -6,11 +6,15 @@ import pytest
 
 from conform.catalog_samples import NODE, spooled
 from fileroom.catalog import (
+    sqlite_arrivals,
     sqlite_commitments,
     sqlite_computed,
+    sqlite_conflicts,
     sqlite_holdings,
     sqlite_intake,
+    sqlite_notes,
     sqlite_packs,
+    sqlite_rejections,
     sqlite_seal,
 )
 from fileroom.catalog import sqlite_search as search
@@ -40,11 +44,23 @@ def explain(catalog: SqliteCatalog, sql: str) -> str:
     return "\n".join(str(step[3]) for step in steps)
 
 
-def candidates(level: Level, *, behind: bool = False, counted: bool = False, **keys: str) -> str:
+def candidates(
+    level: Level,
+    *,
+    behind: bool = False,
+    counted: bool = False,
+    hiding: bool = False,
+    **keys: str,
+) -> str:
     conditions = tuple(parse(keyword, text) for keyword, text in keys.items())
     planned = plan(Search(level=level, partition="main", limit=9, conditions=conditions))
     return search.candidates_sql(
-        level, planned.narrowings, planned.first, behind=behind, counted=counted
+        level,
+        planned.narrowings,
+        planned.first,
+        behind=behind,
+        counted=counted,
+        hiding=hiding,
     )
 
 
@@ -70,8 +86,11 @@ def candidates(level: Level, *, behind: bool = False, counted: bool = False, **k
     ],
 )
 @pytest.mark.parametrize("level", [Level.STUDY, Level.SERIES])
-def test_a_search_begins_with_the_index_of_its_most_narrowing_key(catalog, level, keys, step):
-    steps = explain(catalog, candidates(level, **keys))
+@pytest.mark.parametrize("hiding", [False, True])
+def test_a_search_begins_with_the_index_of_its_most_narrowing_key(
+    catalog, level, hiding, keys, step
+):
+    steps = explain(catalog, candidates(level, hiding=hiding, **keys))
     assert step in steps
     assert "SCAN study" not in steps
     assert "SCAN patient" not in steps
@@ -81,7 +100,9 @@ def test_a_search_begins_with_the_index_of_its_most_narrowing_key(catalog, level
 def test_a_search_by_date_needs_no_sorting(catalog):
     for keys in ({}, {"StudyDate": "20240101-20240102"}, {"ModalitiesInStudy": "CT"}):
         for level in (Level.STUDY, Level.SERIES):
-            assert "TEMP B-TREE" not in explain(catalog, candidates(level, **keys))
+            for hiding in (False, True):
+                steps = explain(catalog, candidates(level, hiding=hiding, **keys))
+                assert "TEMP B-TREE" not in steps
 
 
 def test_a_further_page_begins_where_the_last_one_ended(catalog):
@@ -115,12 +136,11 @@ def test_a_series_search_begins_with_the_series(catalog):
 @pytest.mark.parametrize(
     ("sql", "allowed_scans"),
     [
-        (sqlite_computed._STUDY_COUNTS, set()),
-        (sqlite_computed._SERIES_COUNT, set()),
-        (sqlite_computed._PATIENT_COUNTS, set()),
-        (sqlite_computed._STUDY_AVAILABILITY, set()),
-        (sqlite_computed._SERIES_AVAILABILITY, set()),
-        (sqlite_computed._PATIENT_AVAILABILITY, set()),
+        *(
+            (sql, {"listed", "json_each"})
+            for kind in sqlite_computed.KINDS
+            for sql in (kind.statement(""), kind.statement("shown_"), kind.rejected())
+        ),
         (sqlite_intake._INSERT_SPOOLED, {"json_each"}),
         (sqlite_intake._RECOUNT_PENDING, set()),
         (sqlite_intake._SPOOLED_OF_SERIES, set()),
@@ -131,13 +151,35 @@ def test_a_series_search_begins_with_the_series(catalog):
         (sqlite_seal._SETTLE, {"json_each"}),
         (sqlite_seal._SERIES_OF, {"json_each"}),
         (sqlite_holdings._LOCATE_SPOOLED, {"pending"}),
-        (sqlite_holdings._UNPACKED, set()),
+        (sqlite_holdings._ALL_UNPACKED, set()),
+        (sqlite_holdings._SHOWN_UNPACKED, set()),
+        (sqlite_holdings._SHOWN_PACKS, set()),
+        (sqlite_holdings._REJECTED_PLACES, set()),
+        (sqlite_notes._QUEUE, {"json_each"}),
+        (sqlite_rejections._IS_HIDDEN, set()),
+        (sqlite_rejections._TAKE_OVER, {"json_each"}),
+        *((sql, {"json_each"}) for sql in sqlite_rejections._KEPT),
+        *((f"SELECT 1 FROM shown_{each} WHERE id = ?", set()) for each in ("series", "study")),
+        ("SELECT 1 FROM shown_patient WHERE id = ?", set()),
         (sqlite_holdings._CONFLICTS_OF_STUDY, set()),
         (sqlite_packs._PACKS_OF_NUMBERS, {"json_each"}),
         (sqlite_packs._PACKS_IN_STATE, set()),
         (sqlite_packs._PACKS_AFTER, set()),
         (sqlite_packs._EVICTABLE, set()),
         (sqlite_packs._UNVERIFIED, set()),
+        (sqlite_arrivals._OF_STUDY, set()),
+        (sqlite_arrivals._IN_STATE, set()),
+        (sqlite_arrivals._TO_ASK, set()),
+        (sqlite_arrivals._FORGET, set()),
+        (sqlite_arrivals._HELD, set()),
+        (sqlite_arrivals._FIND, {"pending"}),
+        (sqlite_conflicts._SETTLED_AMONG, {"json_each"}),
+        (sqlite_conflicts._TO_SERVE, set()),
+        (sqlite_conflicts._SERVED, set()),
+        (sqlite_conflicts._OTHERS, set()),
+        (sqlite_conflicts._STUDY_PATIENT, set()),
+        (sqlite_conflicts._OTHER_PATIENTS, set()),
+        ("DELETE FROM other_patient WHERE pack = ?", set()),
         (sqlite_commitments._BY_TRANSACTION, set()),
         (sqlite_commitments._TO_REPORT, set()),
         (sqlite_commitments._FORGET_REPORTED, set()),
@@ -154,9 +196,19 @@ def test_a_stages_query_scans_no_table(catalog, sql, allowed_scans):
 
 
 def test_spooled_rows_of_a_series_are_found_by_the_series(catalog):
-    steps = explain(catalog, sqlite_holdings._UNPACKED)
+    steps = explain(catalog, sqlite_holdings._ALL_UNPACKED)
     assert "spooled_by_series (series=?)" in steps
     assert "instance USING PRIMARY KEY (uid_digest=?)" in steps
+
+
+def test_studies_that_come_are_found_without_those_that_have_come(catalog):
+    for sql, index in (
+        (sqlite_arrivals._IN_STATE, "arrival_by_state (state=?)"),
+        (sqlite_arrivals._TO_ASK, "arrival_to_ask (ask_at_ns>? AND ask_at_ns<?)"),
+    ):
+        steps = explain(catalog, sql)
+        assert index in steps
+        assert "TEMP B-TREE" not in steps
 
 
 def test_commitments_are_found_without_those_that_are_over(catalog):
