@@ -1,15 +1,17 @@
 """A whole node, stopped before and after every durable step, in the ways that can turn out.
 
 One day of a node: instances arrive, are sealed, replicated, verified, committed, read, and
-evicted; a duplicate and a conflict come; the sender asks for storage commitment; the ledger is
-published. Whatever step is the last one, the next start serves every instance that was
-acknowledged, bit for bit, and brings it on to COMMITTED, and tells the sender of every commitment
-that it was promised; with the catalog as it was, and with none.
+evicted; a duplicate and a conflict come, and somebody decides which of the two is served; the
+sender asks for storage commitment; all goes on to another archive; the ledger is published.
+Whatever step is the last one, the next start serves every instance that was acknowledged, bit for
+bit, and brings it on to COMMITTED and to the other archive, serves what was decided, and tells the
+sender of every commitment that it was promised; with the catalog as it was, and with none.
 """
 
 import asyncio
 import contextlib
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -28,17 +30,22 @@ from crash.crashing_disk import (
     When,
     unreported,
 )
+from fileroom.access.identity import of_address
 from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.dicom.commitment import Reference, Request, Result
 from fileroom.dicom.uid import digest
 from fileroom.disk import Disk
 from fileroom.errors import TransientError
+from fileroom.forward.outlet import Covered, Instance, Sent
 from fileroom.keys.keyfile import KeyFile
 from fileroom.keys.objects import SITE_KEY
 from fileroom.node.assemble import open_node
 from fileroom.node.config import PeerSettings, Settings
 from fileroom.node.folder import Folder, make, read_mark
 from fileroom.node.node import Node
+from fileroom.node.settings import ForwardSettings
+from fileroom.peer.delivery import Kind
+from fileroom.policy.forwarding import Answer
 from fileroom.spool.record import Origin
 from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, uids
 from nodes import PASSPHRASE, settings_of
@@ -58,13 +65,22 @@ class Outcome:
     """What the senders were told.
 
     Attributes:
+        acknowledged: what has to be served.
+        undecided: what may be served as well, since a decision was not answered.
         promised: Transaction UIDs of the commitments whose requests were taken.
         told: those of which the sender was told.
+        forwarded: SOP Instance UIDs that the other archive said it has.
     """
 
     acknowledged: dict[Key, bytes] = field(default_factory=dict)
     promised: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
+    forwarded: set[str] = field(default_factory=set)
+    undecided: dict[Key, bytes] = field(default_factory=dict)
+
+    def served(self, key: Key) -> tuple[bytes, ...]:
+        """What may come back: one or the other."""
+        return (self.acknowledged[key], *([self.undecided[key]] if key in self.undecided else []))
 
 
 async def store(
@@ -114,17 +130,67 @@ async def tell(node: Node, outcome: Outcome) -> None:
         await asyncio.gather(*node.commitments.report._busy.values())
 
 
+class OtherArchive:
+    """Stores what it is sent, which is on record by then."""
+
+    address, channel = "PACS", "forward-fake"
+
+    def __init__(self, node: Node, outcome: Outcome) -> None:
+        self._node = node
+        self._outcome = outcome
+
+    async def prepare(self, kinds: Collection[Kind]) -> None: ...
+
+    async def send(self, instance: Instance, covered: Covered) -> Sent:
+        data = await instance.read(instance.dataset_offset, instance.size_bytes)
+        assert data
+        await covered()
+        self._outcome.forwarded.add(instance.sop_instance_uid)
+        return Sent(Answer.STORED)
+
+    async def end(self) -> None: ...
+
+
+async def forward(node: Node, outcome: Outcome) -> None:
+    """One round of what sends on to the other archive, to its end."""
+    pacs = PeerSettings(ae_title="PACS", host="127.0.0.1", port=104)
+    known = msgspec.structs.replace(
+        node.settings, peers={"pacs": pacs}, forward={"all": ForwardSettings(to="pacs")}
+    )
+    node.forwarding.reconfigured(known)
+    with patch.object(node.forwarding.send, "_outlet", lambda name: OtherArchive(node, outcome)):
+        for each in node.forwarding.rounds:
+            await each.work()
+        await asyncio.gather(*node.forwarding.send._busy.values())
+
+
+async def serve_the_other(node: Node, outcome: Outcome, key: Key, data: bytes) -> None:
+    """Have served what came second under a UID."""
+    uid = uids(*key)[2]
+    first, second = (await node.decisions.conflicts.show(uid)).data_sets
+    assert (first.is_served, second.is_served) == (True, False)
+    outcome.undecided[key] = data
+    await node.decisions.conflicts.settle(
+        uid, second.sha256, who=of_address("127.0.0.1"), channel="http", reason="it is whole"
+    )
+    outcome.acknowledged[key] = outcome.undecided.pop(key)
+
+
 async def a_day(settings: Settings, disk: Disk, outcome: Outcome) -> None:
     async with open_node(settings, disk=disk, in_process=True) as node:
+        await forward(node, outcome)
         await store(node, outcome, FIRST, size_bytes=256)
         await promise(node, outcome, "1.7.1", FIRST)
         await node.drain(STOPPED_S)
         await tell(node, outcome)
+        await forward(node, outcome)
         await store(node, outcome, [FIRST[0], *SECOND], size_bytes=256)
         await store(node, outcome, [FIRST[1]], size_bytes=512)  # other bytes under a known UID
         await promise(node, outcome, "1.7.2", FIRST + SECOND)
         await read(node, FIRST[0])
         await node.drain(STOPPED_S)
+        await serve_the_other(node, outcome, FIRST[1], dataset(*FIRST[1], size_bytes=512))
+        await forward(node, outcome)
         await node.evict.round()
         await node.evict.round()
         await read(node, FIRST[2])
@@ -174,18 +240,21 @@ async def next_start(folder: Path, outcome: Outcome) -> None:
     )
     async with open_node(settings, in_process=True) as node:
         await node.complete()
-        for key, data in outcome.acknowledged.items():
-            assert (await read(node, key)).endswith(data), f"{key} after the start"
+        for key in outcome.acknowledged:
+            assert (await read(node, key)).endswith(outcome.served(key)), f"{key} after the start"
         await node.drain(STOPPED_S)
         await tell(node, outcome)
         assert outcome.told >= outcome.promised
+        await forward(node, outcome)
+        assert outcome.forwarded >= {uids(*key)[2] for key in outcome.acknowledged}
+        assert node.catalog.forward_totals() == {}
         assert node.catalog.commitment_totals().oldest_ns is None
         states = {each.state for each in node.catalog.key_copies(SITE_KEY)}
         assert states <= {CopyState.VERIFIED}, "what is COMMITTED can be opened there"
         assert states or not node.catalog.packs(limit=1)
         await node.evict.round()
-        for key, data in outcome.acknowledged.items():
-            assert (await read(node, key)).endswith(data), f"{key} after COMMITTED"
+        for key in outcome.acknowledged:
+            assert (await read(node, key)).endswith(outcome.served(key)), f"{key} after COMMITTED"
 
 
 async def start_without_the_provider(folder: Path, outcome: Outcome) -> None:
@@ -195,6 +264,7 @@ async def start_without_the_provider(folder: Path, outcome: Outcome) -> None:
     )
     (folder / "bucket").rename(folder / "away")
     async with open_node(settings, in_process=True) as node:
+        await forward(node, outcome)
         await store(node, outcome, [FIRST[0], SECOND[0], (3, 1, 1)], size_bytes=256)
         await node.parts.intake.settled()
         with contextlib.suppress(TransientError):
@@ -221,7 +291,11 @@ def check(
     shutil.rmtree(target, ignore_errors=True)
     disk.materialise(target, survival, untracked=catalog)
     (target / "passphrase").write_text(PASSPHRASE + "\n")
-    told = Outcome(dict(outcome.acknowledged))
+    told = Outcome(
+        dict(outcome.acknowledged),
+        undecided=outcome.undecided,
+        forwarded=set(outcome.forwarded),
+    )
     if away and starts_without_the_provider(target):
         asyncio.run(start_without_the_provider(target, told))
     asyncio.run(next_start(target, told))

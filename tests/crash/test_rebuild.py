@@ -16,14 +16,16 @@ from catalog_dump import dumped
 from crash.faulty_provider import FAULTS, FaultyProvider, Made
 from crash.test_node_crashes import Outcome, prepared, read, store
 from crash.test_setbacks import DRAIN_S, committed, evicted, lose_catalog, opened, settings_with
+from fileroom.access.identity import of_address
 from fileroom.catalog.lifecycle import CopyState, PackState
+from fileroom.catalog.rejections import Scope
 from fileroom.cli.exit_codes import ExitCode
 from fileroom.cli.main import main
 from fileroom.errors import TransientError
 from fileroom.node.assemble import ask_providers, hold
 from fileroom.node.node import Node
 from golden.make_folder import REAL, Told, other_pixels
-from instances import part10
+from instances import PATIENT_ID, part10, uids
 
 
 @pytest.fixture
@@ -58,12 +60,43 @@ async def fill(node: Node) -> None:
     await told.store(node, other_pixels(other_pixels(first)[:-2] + b"zz"), state="CONFLICT")
     await told.store(node, other_pixels(first), state="CONFLICT")
     await told.store(node, part10(1, 1, 4, size_bytes=512), state="COMMITTED")
+    await told.store(node, of_another(part10(1, 2, 8, size_bytes=512)), state="COMMITTED")
     await node.drain(DRAIN_S)
+    await serve_the_other(node, uids(1, 1, 1)[2])
+    await reject_some(node)
 
 
 def of_modality(file: bytes, modality: bytes) -> bytes:
     assert b"CS\x02\x00CT" in file
     return file.replace(b"CS\x02\x00CT", b"CS\x02\x00" + modality)
+
+
+def of_another(file: bytes) -> bytes:
+    assert PATIENT_ID.encode() in file
+    return file.replace(PATIENT_ID.encode(), PATIENT_ID[::-1].encode())
+
+
+async def serve_the_other(node: Node, sop_instance_uid: str) -> None:
+    """Decide that the data set that came last is served."""
+    conflicts = node.decisions.conflicts
+    last = (await conflicts.show(sop_instance_uid)).data_sets[-1]
+    assert not last.is_served
+    await conflicts.settle(
+        sop_instance_uid, last.sha256, who=of_address("127.0.0.1"), channel="http", reason="whole"
+    )
+
+
+async def reject_some(node: Node) -> None:
+    """Decide what is hidden: a study, a series of another, an instance; and undo one of these."""
+    desk, who = node.decisions.rejections, of_address("127.0.0.1")
+    for scope in (
+        Scope(uids(5, 1, 1)[0]),
+        Scope(*uids(1, 2, 9)[:2]),
+        Scope(*uids(1, 1, 2)[:2], (uids(1, 1, 2)[2], uids(1, 1, 3)[2])),
+    ):
+        await desk.reject(scope, code="113001", reason="blurred", who=who, channel="http")
+    undone = Scope(*uids(1, 1, 3)[:2], (uids(1, 1, 3)[2],))
+    await desk.restore(undone, everything=False, reason="", who=who, channel="http")
 
 
 def without_patient_id(file: bytes) -> bytes:
@@ -80,6 +113,9 @@ async def test_a_rebuilt_catalog_says_what_the_lost_one_said(data, lost):
         await evicted(node, data)
         known = dumped(node.catalog)
         assert len(known["conflict"]) == 3, "MR_small is not quite what its big endian copy is"
+        assert len(known["rejection"]) == 3
+        assert len(known["settlement"]) == len(known["other_patient"]) == 1
+        assert node.catalog.conflict_totals().open == 1
         assert len(known["pack"]) > len(known["series"]) > len(known["study"]) > 7
     lose_catalog(data)
     if lost != "the catalog":

@@ -7,6 +7,24 @@ from typing import Any
 
 import msgspec
 
+from fileroom.audit.body import Event as Event
+from fileroom.audit.decided import CONFLICT_SETTLED, ConflictSettled
+from fileroom.audit.forwarding import (
+    FORWARD_PAUSED,
+    FORWARD_RETRIED,
+    FORWARD_RULES,
+    FORWARDED,
+    Forwarded,
+    ForwardPaused,
+    ForwardRetried,
+    ForwardRules,
+)
+from fileroom.audit.rejected import (
+    INSTANCES_REJECTED,
+    INSTANCES_RESTORED,
+    InstancesRejected,
+    InstancesRestored,
+)
 from fileroom.errors import IntegrityError
 
 STARTED = "started"
@@ -30,10 +48,6 @@ REFUSED = "refused"
 
 class EventError(IntegrityError):
     """A body in the ledger does not say what its kind must."""
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """What a body says. Fields are added, never renamed: old bodies are never rewritten."""
 
 
 class Started(Event, frozen=True, kw_only=True):
@@ -70,8 +84,8 @@ class Configuration(Event, frozen=True, kw_only=True):
     node_id: str
     sha256: str
     changed: tuple[str, ...]
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
+    before: dict[str, Any] = msgspec.field(default_factory=dict)
+    after: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Received(Event, frozen=True, kw_only=True):
@@ -248,6 +262,13 @@ KINDS: dict[str, type[Event]] = {
     ACCESS_OPENED: AccessOpened,
     ACCESS_CLOSED: AccessClosed,
     REFUSED: Refused,
+    CONFLICT_SETTLED: ConflictSettled,
+    INSTANCES_REJECTED: InstancesRejected,
+    INSTANCES_RESTORED: InstancesRestored,
+    FORWARD_RULES: ForwardRules,
+    FORWARD_PAUSED: ForwardPaused,
+    FORWARD_RETRIED: ForwardRetried,
+    FORWARDED: Forwarded,
 }
 _KIND_OF = {each: kind for kind, each in KINDS.items()}
 

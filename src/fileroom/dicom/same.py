@@ -37,6 +37,20 @@ def same_elements(
         return False
 
 
+def differing_tags(
+    one: bytes, one_transfer_syntax_uid: str, other: bytes, other_transfer_syntax_uid: str
+) -> tuple[str, ...] | None:
+    """Tags of the elements that two data sets do not have alike, as eight hexadecimal digits, in
+    order; of what lies in sequences that of the outermost. None: they cannot be compared."""
+    try:
+        first = _read(one, one_transfer_syntax_uid)
+        second = _read(other, other_transfer_syntax_uid)
+        tags = sorted({*first.keys(), *second.keys()})
+        return tuple(f"{tag:08X}" for tag in tags if first.get(tag) != second.get(tag))
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
 def _read(data: bytes, transfer_syntax_uid: str) -> "Dataset":
     # Imported when it is first needed: it takes half a second and 30 MB.
     from pydicom import dcmread

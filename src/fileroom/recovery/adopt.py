@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import msgspec
 
+from fileroom.catalog.conflicts import said_patients
 from fileroom.catalog.errors import AlreadyStoredError
+from fileroom.catalog.levels import describe
 from fileroom.catalog.lifecycle import PackState
 from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import (
@@ -134,6 +136,9 @@ class Adopter:
             state=PackState.SEALED if found.local else PackState.REPLICATED,
             local=found.local,
             providers=tuple(providers),
+            patients=said_patients(
+                describe(header_of(opened.metadata, each)) for each in opened.metadata.instances
+            ),
         )
         return self._catalog.record_sealed(
             pack,
@@ -161,7 +166,8 @@ class Adopter:
             found = _standings(own_sets, known)
             for own in own_sets:
                 row = spooled.get((uid_digest, own.sha256))
-                sealed = Sealed(row, uid_digest, own.place.ordinal)
+                sha256 = bytes.fromhex(own.sha256)
+                sealed = Sealed(row, uid_digest, own.place.ordinal, sha256, own.replacement)
                 own_by_standing[found[own.place]].append(sealed)
             ranked.moved += [
                 Moved(uid_digest, each.place, found[each.place])

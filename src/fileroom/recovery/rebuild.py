@@ -119,6 +119,7 @@ class Rebuilder:
         """
         self._begin()
         told = await asyncio.to_thread(self._replay.tail)
+        await asyncio.to_thread(self._replay.decide, told)
         await self._take_up(await asyncio.to_thread(self._local, told), None)
         await asyncio.to_thread(self._respool.replay, told, self.report)
         await asyncio.to_thread(self._replay.apply, told)
@@ -145,6 +146,7 @@ class Rebuilder:
         first = noted is None
         if first:
             told = await asyncio.to_thread(self._replay.tail, whole=True)
+            await asyncio.to_thread(self._replay.decide, told)
         wanted = [*self._providers] if noted is None else noted
         self._away = set(wanted) - self._providers.keys()
         found = await self._found([each for each in wanted if each in self._providers])
@@ -159,6 +161,8 @@ class Rebuilder:
         if first:
             await asyncio.to_thread(self._respool.replay, told, self.report)
             await asyncio.to_thread(self._replay.apply, told)
+        if first or not self._away:
+            await asyncio.to_thread(told.forwarded.owe, self._catalog)
         # Commit point. A crash before it fills the catalog again, from what is not in it.
         await asyncio.to_thread(self._note, self._away)
         return self.report

@@ -13,11 +13,15 @@ from typing import Any, Final
 
 import msgspec
 
-from fileroom.audit import event
+from fileroom.audit import event, forwarding
+from fileroom.audit.decided import CONFLICT_SETTLED, Decided
+from fileroom.audit.rejected import INSTANCES_REJECTED, INSTANCES_RESTORED
 from fileroom.catalog.port import Catalog
+from fileroom.decisions.effects import apply
 from fileroom.errors import IntegrityError, RefusedError
 from fileroom.ledger.log import Ledger
 from fileroom.pack.format import parse_object_name
+from fileroom.recovery.forwarded import Forwarded
 from fileroom.recovery.promised import Promised
 
 CONFIGURATION: Final = "configuration"  # the catalog's setting that holds the one last told of
@@ -37,6 +41,9 @@ class Told(msgspec.Struct, kw_only=True):
         released: spool segments that were to go.
         configurations: those that came into force, in order.
         promised: storage commitments that were taken, and those that are over.
+        decided: what was decided about what is stored, in order, with the entry's index.
+        forwarded: what went to other archives.
+        at, at_ns: the index of the entry that is gone through just now, and its time.
     """
 
     size: int
@@ -45,10 +52,16 @@ class Told(msgspec.Struct, kw_only=True):
     released: set[int] = msgspec.field(default_factory=set)
     configurations: list[event.Configuration] = msgspec.field(default_factory=list)
     promised: Promised = msgspec.field(default_factory=Promised)
+    decided: list[tuple[int, Decided]] = msgspec.field(default_factory=list)
+    forwarded: Forwarded = msgspec.field(default_factory=Forwarded)
+    at: int = 0
+    at_ns: int = 0
 
 
 def _sealed(told: Told, sealed: event.Sealed) -> None:
-    told.sealed.add(_sha256_of(sealed.pack))
+    sha256 = _sha256_of(sealed.pack)
+    told.sealed.add(sha256)
+    told.forwarded.sealed(sha256, told.at)
 
 
 def _evicted(told: Told, evicted: event.Evicted) -> None:
@@ -69,6 +82,22 @@ def _requested(told: Told, requested: event.CommitmentRequested) -> None:
 
 def _reported(told: Told, reported: event.CommitmentReported) -> None:
     told.promised.reported(reported)
+
+
+def _forward_rules(told: Told, rules: forwarding.ForwardRules) -> None:
+    told.forwarded.rules(rules, told.at, told.at_ns)
+
+
+def _forward_paused(told: Told, paused: forwarding.ForwardPaused) -> None:
+    told.forwarded.paused(paused)
+
+
+def _forwarded(told: Told, forwarded: forwarding.Forwarded) -> None:
+    told.forwarded.forwarded(forwarded)
+
+
+def _decided(told: Told, decided: Decided) -> None:
+    told.decided.append((told.at, decided))
 
 
 def _sha256_of(name: str) -> bytes:
@@ -99,6 +128,13 @@ EFFECTS: Mapping[str, Callable[[Told, Any], None] | None] = {
     event.ACCESS_OPENED: None,
     event.ACCESS_CLOSED: None,
     event.REFUSED: None,
+    CONFLICT_SETTLED: _decided,
+    INSTANCES_REJECTED: _decided,
+    INSTANCES_RESTORED: _decided,
+    forwarding.FORWARD_RULES: _forward_rules,
+    forwarding.FORWARD_PAUSED: _forward_paused,
+    forwarding.FORWARD_RETRIED: None,
+    forwarding.FORWARDED: _forwarded,
 }
 
 
@@ -133,6 +169,7 @@ class Replay:
                 )
             effect = EFFECTS[record.kind]
             if effect is not None:
+                told.at, told.at_ns = record.index, record.time_ns
                 effect(told, event.parse(record.kind, record.body))
         return told
 
@@ -145,7 +182,13 @@ class Replay:
                 values |= each.after
             self.note_configuration(values)
         told.promised.record(self._catalog)
+        told.forwarded.record(self._catalog)
         self.follow(told.size)
+
+    def decide(self, told: Told) -> None:
+        """Let the catalog know what people decided; before it hears of packs that are older."""
+        for index, decided in told.decided:
+            apply(self._catalog, index, decided)
 
     def configuration(self) -> dict[str, Any]:
         """The values by name that the ledger was told of last; none where it never was."""

@@ -7,8 +7,17 @@ import msgspec
 import pytest
 
 from fileroom.audit import event
+from fileroom.audit.decided import By, ConflictSettled, KnownDataSet
+from fileroom.audit.forwarding import (
+    Forwarded,
+    ForwardPaused,
+    ForwardRetried,
+    ForwardRules,
+)
+from fileroom.audit.rejected import InstancesRejected, InstancesRestored
 from fileroom.ledger.record import KIND, encode_body
 
+BY = By(principal_kind="address", principal="127.0.0.1", address="127.0.0.1", channel="http")
 EXAMPLES = [
     event.Started(node_id="n1", version="0.1.0"),
     event.Stopped(node_id="n1", version="0.1.0"),
@@ -87,6 +96,64 @@ EXAMPLES = [
         count=7,
         first_at_ns=1_700_000_000_000_000_000,
         last_at_ns=1_700_000_060_000_000_000,
+    ),
+    ConflictSettled(
+        by=BY,
+        reason="the second one is whole",
+        decided_at_ns=1_700_000_000_000_000_000,
+        sop_instance_uid="1.2.3",
+        served_sha256="0e" * 32,
+        known=(
+            KnownDataSet(pack="ab" * 32, ordinal=1, sha256="0e" * 32),
+            KnownDataSet(pack="cd" * 32, ordinal=0, sha256="0f" * 32),
+        ),
+    ),
+    InstancesRejected(
+        by=BY,
+        reason="the wrong patient",
+        decided_at_ns=1_700_000_000_000_000_000,
+        study_instance_uid="1.2.3",
+        series_instance_uid="1.2.3.4",
+        sop_instance_uids=("1.2.3.4.5", "1.2.3.4.6"),
+        code="113001",
+        note_sop_instance_uid="1.2.9",
+        part=0,
+        parts=2,
+    ),
+    InstancesRestored(
+        by=BY,
+        reason="the right patient after all",
+        decided_at_ns=1_700_000_060_000_000_000,
+        study_instance_uid="1.2.3",
+        series_instance_uid="",
+        sop_instance_uids=(),
+        everything=True,
+    ),
+    ForwardRules(rules={"everything": "pacs"}),
+    ForwardPaused(destination="pacs", paused=True, principal="127.0.0.1", address="127.0.0.1"),
+    ForwardRetried(
+        destination="pacs",
+        study_instance_uid="1.2.3",
+        instances=2,
+        everything=False,
+        principal="127.0.0.1",
+        address="127.0.0.1",
+    ),
+    Forwarded(
+        destination="pacs",
+        rule="everything",
+        pack="packs/aa/bb",
+        study_instance_uid="1.2.3",
+        stored=5,
+        warned=1,
+        withdrawn=0,
+        refused={"it answered A900H": "0-2 5"},
+        study_stored=7,
+        study_warned=1,
+        study_withdrawn=0,
+        study_refused=4,
+        study_waiting=0,
+        forwarded_at_ns=1_700_000_060_000_000_000,
     ),
 ]
 
