@@ -14,7 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from fileroom.dicom import part10, reading_order
+from fileroom.catalog.conflicts import said_patients
+from fileroom.catalog.levels import describe
+from fileroom.catalog.rows import SaidPatient
+from fileroom.dicom import reading_order
 from fileroom.disk import Disk
 from fileroom.errors import FileroomError, IntegrityError
 from fileroom.pack import metadata
@@ -55,10 +58,12 @@ class BuiltPack(msgspec.Struct, frozen=True):
     Attributes:
         places: those of the job that are in the pack, in the order of its ordinals. A pack that
             was full before its time holds fewer than were asked for.
+        patients: whom its instances say that they show.
     """
 
     written: WrittenPack
     places: tuple[tuple[int, int], ...]
+    patients: tuple[SaidPatient, ...]
 
 
 class Builder:
@@ -105,7 +110,11 @@ class Builder:
         # sweeps; after it, a file that the next start adopts if the catalog never heard of it.
         self._disk.publish(temporary, final)
         kept = opened[: written.instance_count]
-        return BuiltPack(written, tuple((*each.record.place,) for each in kept))
+        return BuiltPack(
+            written,
+            tuple((*each.record.place,) for each in kept),
+            said_patients(describe(each.record.description.header) for each in kept),
+        )
 
     def _opened(self, place: Place, sha256: bytes) -> SpooledInstance:
         opened = self._spool.open(place)
@@ -132,13 +141,7 @@ class Builder:
 
     def _add(self, writer: PackWriter, instance: SpooledInstance, job: BuildJob) -> None:
         record = instance.record
-        header = record.description.header
-        head = part10.write_header(
-            header.sop_class_uid,
-            header.sop_instance_uid,
-            record.description.transfer_syntax_uid,
-            source_ae_title=record.description.origin.calling_ae_title or None,
-        )
+        head = record.description.head
         writer.add_instance(
             head=head,
             body=instance.chunks,

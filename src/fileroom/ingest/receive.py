@@ -17,8 +17,11 @@ from fileroom.clock import Clock
 from fileroom.dicom import uid
 from fileroom.dicom.header import Header, HeaderScanner
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
+from fileroom.dicom.part10 import PREAMBLE_BYTES
+from fileroom.dicom.preamble import program_in, tiff_head
 from fileroom.disk import Buffer
 from fileroom.errors import FileroomError, RefusedError, TransientError
+from fileroom.ingest.arrivals import Arrivals
 from fileroom.ledger.log import Ledger
 from fileroom.spool.aside import Aside
 from fileroom.spool.failure import InstanceTooLargeError, SpaceError
@@ -26,6 +29,7 @@ from fileroom.spool.landing import Landing, Spool
 from fileroom.spool.record import Description, Origin
 
 BUSY_S = 0.5  # how long after the last byte the doors still count as busy
+SERVE_PREAMBLE = "serve preamble"  # what is refused of a file that begins as a program and is kept
 
 
 class BacklogError(TransientError):
@@ -34,6 +38,10 @@ class BacklogError(TransientError):
 
 class MismatchError(RefusedError):
     """The data set is not the instance that was announced (PS3.4 Table B.2-1, A9xx)."""
+
+
+class PreambleError(InstanceError):
+    """The file begins as a program does, and such files are not taken here."""
 
 
 class SopClassError(RefusedError):
@@ -49,6 +57,7 @@ REASONS: tuple[tuple[type[FileroomError], str], ...] = (
     (IdentityError, "the data set lacks one of its UIDs"),
     (SopClassError, "the SOP class is not one that is stored"),
     (TransferSyntaxError, "the transfer syntax is none"),
+    (PreambleError, "the file begins as a program does"),
     (InstanceError, "the data set cannot be read"),
     (TransientError, "the instance could not be kept just then"),
 )
@@ -84,6 +93,8 @@ class Receiver:
 
     Args:
         refused: told of each instance that was not taken.
+        refuse_programs: whether files that begin as a program does are not taken; else they are
+            without that beginning.
     """
 
     def __init__(
@@ -95,6 +106,7 @@ class Receiver:
         clock: Clock,
         partition: str,
         refused: Callable[[Refusal], None],
+        refuse_programs: bool = False,
     ) -> None:
         self.spool = spool
         self.intake = intake
@@ -102,6 +114,8 @@ class Receiver:
         self.clock = clock
         self.partition = partition
         self.refused = refused
+        self.refuse_programs = refuse_programs
+        self.arrivals = Arrivals()
         self._open_receptions = 0
         self._last_byte_s = float("-inf")
         self.landed = 0  # instances since the start
@@ -136,28 +150,32 @@ class Conversation:
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         transfer_syntax_uid: str,
-        preamble: bytes = b"",
+        head: bytes = b"",
     ) -> "Reception":
         """Begin one instance.
 
         Args:
             sop_class_uid, sop_instance_uid: what the command or the file meta announced; None
                 where nothing was. The data set must agree.
-            preamble: the file's first 128 bytes where they are not all zero.
+            head: all that precedes the data set in its file: preamble, prefix and file meta
+                information; b"" where there is no file.
 
         Raises:
             SpaceError: the disk is under its reserve; nothing was begun.
             BacklogError: the catalog does not keep up; nothing was begun.
+            PreambleError: the file begins as a program does; nothing was begun.
         """
+        program = program_in(head[:PREAMBLE_BYTES])
         try:
+            if program is not None and self.receiver.refuse_programs:
+                raise PreambleError(f"the file begins as {program} does")
             self._refuse_backlog()
             landing = self.receiver.spool.landing()
         except FileroomError as error:
             self.refused(reason_of(error))
             raise
-        return Reception(
-            self, landing, sop_class_uid, sop_instance_uid, transfer_syntax_uid, preamble
-        )
+        announced = (sop_class_uid, sop_instance_uid)
+        return Reception(self, landing, announced, transfer_syntax_uid, head, program)
 
     def refuse_without_room(self, size_bytes: int) -> None:
         """Raise before instances of that size are sent, where they could not be taken.
@@ -181,15 +199,16 @@ class Conversation:
         if self.receiver.intake.full:
             raise BacklogError("the catalog does not keep up with what arrives")
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, *, action: str = Action.STORE) -> None:
         """Have it recorded that an instance was not taken. What `begin` and `Reception.finish`
         raise is recorded by them; a door calls this for reasons of its own."""
         origin = self.origin
         principal = of_address(origin.address, ae_title=origin.calling_ae_title or None)
-        self.receiver.refused(Refusal(principal, Action.STORE, origin.channel, reason))
+        self.receiver.refused(Refusal(principal, action, origin.channel, reason))
 
     async def close(self) -> None:
         """Write one `received` event for each study of this conversation."""
+        self.receiver.arrivals.ended(self.origin.conversation)
         for study_instance_uid, tally in self.studies.items():
             told = event.Received(
                 study_instance_uid=study_instance_uid,
@@ -215,17 +234,18 @@ class Reception:
         self,
         conversation: Conversation,
         landing: Landing,
-        sop_class_uid: str | None,
-        sop_instance_uid: str | None,
+        announced: tuple[str | None, str | None],
         transfer_syntax_uid: str,
-        preamble: bytes,
+        head: bytes,
+        program: str | None,
     ) -> None:
         self._conversation = conversation
         self._receiver = conversation.receiver
         self._landing = landing
-        self._announced = (sop_class_uid, sop_instance_uid)
+        self._announced = announced
         self._transfer_syntax_uid = transfer_syntax_uid
-        self._preamble = preamble
+        self._head = head
+        self._program = program  # that the file is, too
         self._failure: FileroomError | None = None
         self._scanner: HeaderScanner | None = HeaderScanner(transfer_syntax_uid)
         self._ended = False
@@ -282,15 +302,21 @@ class Reception:
                 self._fail(error)
         if self._failure is not None:
             raise self._failure
-        header = self._header
+        header, preamble = self._header, self._head[:PREAMBLE_BYTES]
         received_at_ns = self._receiver.clock.wall_ns()
         description = Description(
             partition=self._receiver.partition,
             header=header,
             transfer_syntax_uid=self._transfer_syntax_uid,
-            preamble=self._preamble,
+            preamble=preamble if any(preamble) else b"",
             origin=self._conversation.origin,
             received_at_ns=received_at_ns,
+            file_head=tiff_head(
+                self._head,
+                sop_class_uid=header.sop_class_uid,
+                sop_instance_uid=header.sop_instance_uid,
+                transfer_syntax_uid=self._transfer_syntax_uid,
+            ),
         )
         # Commit point. A crash before this returns leaves an unacknowledged record that the next
         # start drops or keeps whole; after it the instance is ours and the peer may be told so.
@@ -299,6 +325,9 @@ class Reception:
         self._ended = True
         self._receiver.closed()
         self._receiver.landed += 1
+        if self._program is not None:
+            reason = f"the file begins as {self._program} does"
+            self._conversation.refused(reason, action=SERVE_PREAMBLE)
         self._receiver.intake.add(
             NewSpooled(
                 segment=spooled.place.segment,
@@ -310,6 +339,7 @@ class Reception:
                 received_at_ns=received_at_ns,
             )
         )
+        self._receiver.arrivals.came(header, self._conversation.origin, received_at_ns)
         tally = self._conversation.studies.setdefault(header.study_instance_uid, StudyTally())
         tally.instances += 1
         tally.size_bytes += spooled.size_bytes

@@ -236,7 +236,10 @@ class SealStage:
     ) -> None:
         by_place = {(*row.place,): row for row in sorted_.kept}
         rows = [by_place[place] for place in built.places]
-        sealed = [Sealed(row.id, row.uid_digest, ordinal) for ordinal, row in enumerate(rows)]
+        sealed = [
+            Sealed(row.id, row.uid_digest, ordinal, row.sha256, row.id in sorted_.replacing)
+            for ordinal, row in enumerate(rows)
+        ]
         conflicts = [each for each in sealed if each.spooled_id in sorted_.conflicts]
         members = [each for each in sealed if each.spooled_id not in sorted_.conflicts]
         moved = [sorted_.replacing[row.id] for row in rows if row.id in sorted_.replacing]
@@ -244,21 +247,7 @@ class SealStage:
         built_ids = {row.id for row in rows}
         waiting = {row.uid_digest for row in sorted_.kept if row.id not in built_ids}
         duplicates = [row.id for row in sorted_.duplicates if row.uid_digest not in waiting]
-        written = built.written
-        pack = NewPack(
-            study=series.study,
-            series=series.series,
-            sha256=written.sha256,
-            study_key_id=study_key_id,
-            tink_header=written.tink_header,
-            size_bytes=written.size_bytes,
-            plaintext_size_bytes=written.plaintext_size_bytes,
-            metadata_offset=written.metadata_offset,
-            metadata_size_bytes=written.metadata_size_bytes,
-            received_oldest_ns=min(row.received_at_ns for row in rows),
-            sealed_at_ns=self._clock.wall_ns(),
-            node_id=self._settings.node_id,
-        )
+        pack = self._new_pack(series, rows, built, study_key_id)
         # Commit point of SEALED. A crash before it leaves the spool as the truth and a file that
         # the next start adopts; after it the instances are read from the pack.
         await asyncio.to_thread(
@@ -273,15 +262,39 @@ class SealStage:
         tell(
             self._ledger,
             event.Sealed(
-                pack=object_name(study_key_id, written.sha256),
+                pack=object_name(study_key_id, pack.sha256),
                 study_key_id=study_key_id.hex(),
                 study_instance_uid=series.study_instance_uid,
                 instances=len(rows),
-                size_bytes=written.size_bytes,
+                size_bytes=pack.size_bytes,
                 conflicts=len(conflicts),
                 duplicates=len(duplicates),
                 replacements=len(moved),
             ),
+        )
+
+    def _new_pack(
+        self,
+        series: SeriesToSeal,
+        rows: Sequence[SpooledRow],
+        built: BuiltPack,
+        study_key_id: bytes,
+    ) -> NewPack:
+        written = built.written
+        return NewPack(
+            study=series.study,
+            series=series.series,
+            sha256=written.sha256,
+            study_key_id=study_key_id,
+            tink_header=written.tink_header,
+            size_bytes=written.size_bytes,
+            plaintext_size_bytes=written.plaintext_size_bytes,
+            metadata_offset=written.metadata_offset,
+            metadata_size_bytes=written.metadata_size_bytes,
+            received_oldest_ns=min(row.received_at_ns for row in rows),
+            sealed_at_ns=self._clock.wall_ns(),
+            node_id=self._settings.node_id,
+            patients=built.patients,
         )
 
     async def _set_aside(self, rows: Sequence[SpooledRow]) -> None:

@@ -2,11 +2,21 @@
 
 import pytest
 
+from fileroom.dicom import uid
 from fileroom.dicom.instance_error import IdentityError, InstanceError, TransferSyntaxError
+from fileroom.dicom.part10 import write_header
 from fileroom.errors import TransientError
-from fileroom.ingest.receive import BUSY_S, BacklogError, MismatchError, SopClassError
+from fileroom.ingest.receive import (
+    BUSY_S,
+    SERVE_PREAMBLE,
+    BacklogError,
+    MismatchError,
+    PreambleError,
+    SopClassError,
+)
 from fileroom.spool.failure import SpaceError
 from fileroom.spool.landing import Spool
+from fileroom.spool.record import Place
 from instances import CT_IMAGE_STORAGE, EXPLICIT_LITTLE, dataset, uids
 from unit.ingest.stages import ORIGIN, way_in
 
@@ -203,3 +213,51 @@ async def test_the_doors_count_as_busy_for_half_a_second_behind_the_last_byte(wa
     assert way.receiver.busy()
     way.clock.advance(BUSY_S)
     assert not way.receiver.busy()
+
+
+def headed(preamble: bytes) -> bytes:
+    head = write_header(CT_IMAGE_STORAGE, uids(*KEY)[2], EXPLICIT_LITTLE, source_ae_title="A")
+    return preamble.ljust(128, b"\0") + head[128:]
+
+
+async def kept(way, head: bytes):
+    """The description of an instance that came in a file with this head."""
+    reception = begun(way, head=head)
+    reception.write(dataset(*KEY, size_bytes=256))
+    await reception.finish()
+    await way.intake.settled()
+    place = way.catalog.locate(uid.digest(uids(*KEY)[2])).spooled.place
+    return way.reader.open(Place(*place)).record.description
+
+
+async def test_a_file_that_begins_as_a_program_is_kept_without_that_and_told_of(way):
+    head = headed(b"MZ\x90")
+    description = await kept(way, head)
+    assert description.preamble == head[:128]
+    assert description.head[:128] == bytes(128)
+    (refusal,) = way.refused
+    assert (refusal.action, refusal.channel) == (SERVE_PREAMBLE, ORIGIN.channel)
+    assert refusal.reason == "the file begins as a program for Windows does"
+
+
+async def test_such_a_file_is_refused_where_that_is_the_rule(way):
+    way.receiver.refuse_programs = True
+    with pytest.raises(PreambleError):
+        begun(way, head=headed(b"#!/bin/sh"))
+    (refusal,) = way.refused
+    assert (refusal.action, refusal.reason) == ("store", "the file begins as a program does")
+    assert way.receiver.busy() is False
+    await way.land(KEY)  # what came without a file has no preamble
+
+
+async def test_a_file_that_is_a_tiff_file_too_is_kept_as_it_came(way):
+    head = headed(b"II*\0\x10\0\0\0")
+    assert (await kept(way, head)).head == head
+    assert way.refused == []
+
+
+async def test_any_other_preamble_is_kept_apart_and_zero_is_no_preamble(way):
+    description = await kept(way, headed(b"a vendor's own"))
+    assert description.preamble.startswith(b"a vendor's own")
+    assert description.head[:128] == bytes(128)
+    assert way.refused == []
