@@ -25,6 +25,7 @@ from fileroom.wire.event import (
 from fileroom.wire.message import Command, MessageReader, decode_command
 from fileroom.wire.pdu import AssociateReject, AssociateRequest, ProposedContext
 from fileroom.wire.presentation import AcceptedContext, Buffer
+from fileroom.wire.status import Outcome, outcome
 from fileroom.wire.upper_layer import Association
 from fileroom.wire.user_information import RoleSelection, UserInformation
 
@@ -132,6 +133,47 @@ class PeerAssociation:
         if taken.number("MessageIDBeingRespondedTo") != message_id:
             raise BrokenOffError("the peer answered what was not asked")
         return taken
+
+    async def ask_for_many(
+        self, context_id: int, command: bytes, data_set: bytes, *, size_bytes_max: int
+    ) -> AsyncIterator[tuple[Command, bytes]]:
+        """Send a request with a data set and give the peer's responses with theirs, as they come;
+        the last one has another status than pending.
+
+        Raises:
+            BrokenOffError: also where a response is over `size_bytes_max`, or to something else.
+            UnreachableError: one did not come in time.
+        """
+        message_id = decode_command(command).get("MessageID")
+        for piece in self._upper.message_pdus(context_id, command, [data_set]):
+            await self._write(piece)
+        is_pending = True
+        while is_pending:
+            async with self._in_time():
+                answer, data = await self._response(size_bytes_max)
+            if answer.number("MessageIDBeingRespondedTo") != message_id:
+                raise BrokenOffError("the peer answered what was not asked")
+            is_pending = outcome(answer.number("Status")) is Outcome.PENDING
+            yield answer, data
+
+    async def _response(self, size_bytes_max: int) -> tuple[Command, bytes]:
+        answer: Command | None = None
+        data = bytearray()
+        while True:
+            found = await self._next_event()
+            if not isinstance(found, MessageFragment):
+                raise _ended(found)
+            taken = self._messages.take(found)
+            if isinstance(taken, Command):
+                answer = taken if taken.is_response else None
+                if answer is not None and not answer.has_data_set:
+                    return answer, b""
+            elif taken is not None and answer is not None:
+                data += taken.data
+                if len(data) > size_bytes_max:
+                    raise BrokenOffError(f"the peer answered over {size_bytes_max} B")
+                if taken.is_last:
+                    return answer, bytes(data)
 
     async def open(self) -> None:
         """Ask for the association. Raises BusyError, RejectedError, BrokenOffError,
