@@ -26,6 +26,7 @@ from fileroom.wire.multipart import (
 CHUNK_BYTES = 1 << 20
 ANSWER_BYTES_MAX = 64 << 20
 TIMEOUT_S = 120.0
+SAID_LENGTH_MAX = 300
 READ_ERRORS = (  # a file on a damaged medium, or a damaged ZIP member
     EOFError,
     NotImplementedError,
@@ -100,11 +101,25 @@ class NodeClient:
 
     def note_task(self, id: str, note: dict[str, Any]) -> None:
         """Say how far a long task is; `id` is hexadecimal."""
-        body = json.dumps(note).encode()
+        self.post(f"/tasks/{id}", note)
+
+    def document(self, path: str) -> dict[str, Any]:
+        """One of the node's own resources."""
+        found: dict[str, Any] = self._json(path)
+        return found
+
+    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        """Ask one of the node's own resources to do something."""
+        body = json.dumps(document).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        answer = self._ask("POST", f"/tasks/{id}", headers=headers, body=iter([body]))
+        answer = self._ask("POST", path, headers=headers, body=iter([body]))
         self._check(answer)
-        answer.read(ANSWER_BYTES_MAX)
+        done: dict[str, Any] = _document(answer)
+        return done
+
+    def completeness(self, study_instance_uid: str) -> Any:
+        """How much of a study has come. Raises NotFoundError where there is no such study."""
+        return self._json(f"/studies/{study_instance_uid}/completeness")
 
     def series_of(self, study_instance_uid: str) -> list[str]:
         """Series Instance UIDs of a study, as the node lists them."""
@@ -196,10 +211,10 @@ class NodeClient:
         """Turn an HTTP status that is no success into the error it means."""
         if answer.status in {200, 204}:
             return
-        answer.read(ANSWER_BYTES_MAX)
+        said = _said(answer)
         self._connection.close()
         if answer.status == 404:
-            raise NotFoundError("the node has no such study")
+            raise NotFoundError(f"the node has nothing of that name{said}")
         if answer.status == 507:
             raise NoRoomError("the node refuses new work: its disk is below the reserve")
         if answer.status == 503:
@@ -208,7 +223,7 @@ class NodeClient:
             raise NodeUnavailableError(f"the node cannot just now (503){later}")
         if answer.status >= 500:
             raise PeerError(f"the node failed (HTTP {answer.status})")
-        raise RefusedError(f"the node refuses (HTTP {answer.status})")
+        raise RefusedError(f"the node refuses (HTTP {answer.status}){said}")
 
 
 def _pieces(parts: Sequence[Part], heads: Sequence[bytes], tail: bytes) -> Iterator[bytes]:
@@ -229,6 +244,16 @@ def _pieces(parts: Sequence[Part], heads: Sequence[bytes], tail: bytes) -> Itera
             text = f"it cannot be read ({type(error).__name__})"
             raise UnreadableError(text, number=number) from error
     yield tail
+
+
+def _said(answer: http.client.HTTPResponse) -> str:
+    """What a refusal says, as the end of a sentence."""
+    try:
+        said = json.loads(answer.read(ANSWER_BYTES_MAX))["reason"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    is_short = isinstance(said, str) and len(said) <= SAID_LENGTH_MAX and said.isprintable()
+    return f": {said}" if is_short else ""
 
 
 def _document(answer: http.client.HTTPResponse) -> Any:

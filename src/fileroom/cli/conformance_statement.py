@@ -64,6 +64,7 @@ def _policies() -> Iterator[str]:
         ("what", "default"),
         [
             ("associations at once", str(limits.associations_max)),
+            ("— of one peer or address", str(limits.associations_per_peer_max)),
             ("largest P-DATA-TF that we take", f"{limits.pdu_size_bytes_max} B"),
             ("outstanding operations, where negotiated", str(limits.operations_max)),
             ("ARTIM timer", f"{limits.artim_s:g} s"),

@@ -18,6 +18,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from fileroom.cli import viewer
 from fileroom.cli.beginning import begin, is_initialised
 from fileroom.cli.client import NodeClient, Part
 from fileroom.cli.connection import LocalNode
@@ -29,8 +30,10 @@ from fileroom.cli.settings_file import write_new
 from fileroom.errors import TransientError
 from fileroom.node import logs
 from fileroom.node.config import FILE_NAME, Settings, load
+from fileroom.node.folder import Folder
 from fileroom.node.health import Status
 from fileroom.node.settings import Log
+from fileroom.web.viewer import installed
 
 EXIT_VARIABLE = "DEMO_EXIT"
 COMMIT_S_MAX = 120.0
@@ -179,6 +182,14 @@ def _to_try(settings: Settings, client: NodeClient, dimse: tuple[str, int]) -> I
     yield f"  get a study back      {program} get {CT_STUDY} -o study {data}"
     yield f"  the encrypted packs   ls -R {bucket}/packs"
     yield f"  open one with its key {program} unpack {pack} -o files {data}"
+    yield f"  all studies, to see   {web}"
+    if installed(Folder(settings.data_directory).viewer) is None:
+        fetched = f"npm pack {viewer.PACKAGE}@{viewer.VERSION}"
+        taken = f"{program} viewer install ohif-app-{viewer.VERSION}.tgz {data}"
+        yield f"  a viewer to see with  {fetched} && {taken}"
+    else:
+        yield f"  a CT in the viewer    {web}viewer/viewer?StudyInstanceUIDs={CT_STUDY}"
+    yield f"  a CT, its picture     {web}studies/{CT_STUDY}"
 
 
 def _wait_for_signal() -> None:

@@ -43,8 +43,16 @@ def status_lines(status: "Status") -> Iterator[str]:
         done = f"{task.percent:.0f} %" if counted else in_bytes(task.bytes_done)
         yield f"{task.kind:18}{task.state}, {done}{eta} {task.last_error}".rstrip()
     if status.conflicts:
-        told = "came again with other content: both are kept, the first is served"
-        yield f"{'conflicts':18}{status.conflicts} {told}"
+        told = "came again with other content: all are kept, one is served"
+        waits = f"; {status.unsettled_conflicts} wait for a decision: `fileroom conflicts list`"
+        yield f"{'conflicts':18}{status.conflicts} {told}{waits}"
+    if status.studies_of_two_patients:
+        told = "say another patient too: `fileroom conflicts list`"
+        yield f"{'two patients':18}{status.studies_of_two_patients} studies {told}"
+    hidden = status.rejections
+    if hidden.studies or hidden.series or hidden.instances:
+        told = f"{hidden.studies} studies, {hidden.series} series, {hidden.instances} instances"
+        yield f"{'rejected':18}{told} are kept and hidden: `fileroom rejected`"
     if status.set_aside.instances:
         yield f"{'set aside':18}{status.set_aside.instances} received records cannot be read back"
     for warning in status.warnings:
@@ -65,10 +73,21 @@ def _counted_lines(status: "Status") -> Iterator[str]:
     oldest_s = status.oldest_uncommitted_s
     waiting = "none" if oldest_s is None else f"the oldest came {in_time(oldest_s)} ago"
     yield f"{'not COMMITTED':18}{waiting}"
+    come = status.arrivals
+    if come.arriving or come.incomplete:
+        since = f", the oldest for {in_time(come.oldest_s)}" if come.oldest_s is not None else ""
+        told = f"{come.arriving} still arriving{since}; {come.incomplete} incomplete after quiet"
+        yield f"{'studies':18}{told}"
     open_ = status.commitments
     if open_.oldest_s is not None:
         told = f"{open_.waiting} wait for instances, {open_.untold} to be told"
         yield f"{'commitments':18}{told}; the oldest was asked for {in_time(open_.oldest_s)} ago"
+    for name, forward in status.forwards.items():
+        told = f"{forward.waiting} wait for {name}, {forward.refused} refused"
+        told += ", paused" if forward.paused else ""
+        if forward.oldest_s is not None:
+            told += f"; the first waits for {in_time(forward.oldest_s)}"
+        yield f"{'forwarding':18}{told}"
 
 
 def doctor(*, shared: Shared = SHARED) -> ExitCode:

@@ -56,6 +56,12 @@ VERBS = (
         "fileroom get 1.2.826.0.1.3680043.8.498.1 --output study",
     ),
     Verb(
+        "study",
+        "fileroom.cli.studying:study",
+        "Say whether all of a study has come.",
+        "fileroom study 1.2.826.0.1.3680043.8.498.1 --json",
+    ),
+    Verb(
         "unpack",
         "fileroom.cli.opening:unpack",
         "Open a pack with its key, without a node: plain DICOM files.",
@@ -94,8 +100,74 @@ VERBS = (
     Verb(
         "peer list",
         "fileroom.cli.peers:list_peers",
-        "List the peers, or with --refused the callers that were turned away.",
+        "List the peers and our AE titles, or with --refused the callers that were turned away.",
         "fileroom peer list --refused",
+    ),
+    Verb(
+        "forward list",
+        "fileroom.cli.forwarding:list_forwards",
+        "List what waits for other archives, and what they refused.",
+        "fileroom forward list pacs",
+    ),
+    Verb(
+        "forward retry",
+        "fileroom.cli.forwarding:retry",
+        "Try a destination now, with what it refused, or with all of a study.",
+        "fileroom forward retry pacs --study 1.2.826.0.1.3680043.8.498.1 --everything",
+    ),
+    Verb(
+        "forward pause",
+        "fileroom.cli.forwarding:pause",
+        "Send nothing to a destination until it is resumed.",
+        "fileroom forward pause pacs",
+    ),
+    Verb(
+        "forward resume",
+        "fileroom.cli.forwarding:resume",
+        "Go on sending to a destination.",
+        "fileroom forward resume pacs",
+    ),
+    Verb(
+        "conflicts list",
+        "fileroom.cli.conflicts:list_conflicts",
+        "List UIDs of several data sets, and studies that say two patients.",
+        "fileroom conflicts list --settled",
+    ),
+    Verb(
+        "conflicts show",
+        "fileroom.cli.conflicts:show",
+        "Show the data sets of one UID, who sent them and where they differ.",
+        "fileroom conflicts show 1.2.826.0.1.3680043.8.498.1 --values",
+    ),
+    Verb(
+        "conflicts settle",
+        "fileroom.cli.conflicts:settle",
+        "Decide which of the data sets of one UID is served.",
+        "fileroom conflicts settle 1.2.826.0.1.3680043.8.498.1 --serve 2 --reason 'resent whole'",
+    ),
+    Verb(
+        "reject",
+        "fileroom.cli.rejecting:reject",
+        "Hide a study, a series or instances; nothing is deleted.",
+        "fileroom reject 1.2.826.0.1.3680043.8.498.1 --reason 113001 --note 'wrong side'",
+    ),
+    Verb(
+        "restore",
+        "fileroom.cli.rejecting:restore",
+        "Show again what was rejected.",
+        "fileroom restore 1.2.826.0.1.3680043.8.498.1",
+    ),
+    Verb(
+        "rejected",
+        "fileroom.cli.rejecting:rejected",
+        "List what is hidden: since when, by whom, why.",
+        "fileroom rejected --json",
+    ),
+    Verb(
+        "viewer install",
+        "fileroom.cli.viewer:install",
+        "Unpack OHIF, the viewer at /viewer/, from its npm package.",
+        "fileroom viewer install ohif-app-3.13.2.tgz",
     ),
     Verb(
         "demo",
@@ -104,7 +176,12 @@ VERBS = (
         "fileroom demo --data demo-data --exit",
     ),
 )
-GROUPS = {"peer": "Other archives and modalities."}
+GROUPS = {
+    "peer": "Other archives and modalities.",
+    "forward": "What goes on to other archives by the rules of the settings.",
+    "viewer": "OHIF, the viewer at /viewer/.",
+    "conflicts": "Different data sets under one UID, studies of two patients.",
+}
 
 
 def application() -> App:

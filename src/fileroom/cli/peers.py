@@ -18,6 +18,15 @@ def add(
     *,
     ae_title: Annotated[str, Parameter(help="The peer's AE title.")],
     address: Annotated[str, Parameter(help="HOST:PORT; an IPv6 address in brackets.")],
+    rights: Annotated[
+        str, Parameter(help="What it may ask, with commas: echo, store, find, get, move, commit.")
+    ] = "",
+    calls_from: Annotated[
+        str,
+        Parameter(
+            name="--from", help="Addresses and networks that it calls from; else that of --address."
+        ),
+    ] = "",
     shared: Shared = SHARED,
 ) -> None:
     """Write another archive or a modality into the settings file."""
@@ -30,8 +39,17 @@ def add(
         raise ConfigError(["a peer's name is 1 to 63 of a-z, 0-9 and '-', not beginning with '-'"])
     host, port = split_address(address, flag="--address")
     try:
-        peer = PeerSettings(ae_title=ae_title, host=host, port=int(port))
-    except ValueError as error:
+        peer = msgspec.convert(
+            {
+                "ae_title": ae_title,
+                "host": host,
+                "port": int(port),
+                "rights": _listed(rights),
+                "addresses": _listed(calls_from),
+            },
+            PeerSettings,
+        )
+    except ValueError as error:  # which msgspec's own is
         raise ConfigError([str(error)]) from error
     path = settings.config_file or settings.data_directory / FILE_NAME
     if not path.parent.is_dir():
@@ -74,18 +92,25 @@ def list_peers(
     ] = False,
     shared: Shared = SHARED,
 ) -> ExitCode:
-    """List the peers, or with --refused the callers that were turned away."""
+    """List the peers and our AE titles, or with --refused the callers that were turned away."""
+    from fileroom.node.peers import entities_of
+
     settings = shared.settings()
     if refused:
         return _list_refused(settings, as_json=shared.json)
     rows = {name: msgspec.to_builtins(peer) for name, peer in settings.peers.items()}
     lines = [
-        f"{name:20}{peer.ae_title:18}{peer.host}:{peer.port}"
+        f"{name:20}{peer.ae_title:18}{f'{peer.host}:{peer.port}':24}{_may(peer)}"
         for name, peer in settings.peers.items()
     ]
-    tell(
-        {"peers": rows}, lines or ["no peers; `fileroom peer add` writes one"], as_json=shared.json
-    )
+    titles = {title: sorted(gives) for title, gives in entities_of(settings).titles.items()}
+    lines += [
+        f"{title:18}is ours and gives {', '.join(gives) or 'nothing'}"
+        for title, gives in titles.items()
+    ]
+    if not settings.peers:
+        lines.insert(0, "no peers; `fileroom peer add` writes one")
+    tell({"peers": rows, "titles": titles}, lines, as_json=shared.json)
     return ExitCode.OK
 
 
@@ -107,6 +132,17 @@ def _list_refused(settings: Settings, *, as_json: bool) -> ExitCode:
         as_json=as_json,
     )
     return ExitCode.OK
+
+
+def _may(peer: PeerSettings) -> str:
+    """What a peer may ask and from where, in a few words."""
+    if not peer.rights:
+        return "is only called"
+    return f"may {', '.join(peer.rights)} from {', '.join(map(str, peer.networks))}"
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def _file(settings: Settings) -> str:

@@ -86,7 +86,8 @@ def _settings_lines() -> Iterator[str]:
                 f"`{_toml(getattr(defaults, key))}`" if defaults else _named_default(struct, key)
             )
             variable = f"`{PREFIX}{table.replace('.', '_')}_{key}`".upper()
-            live = "yes" if is_live(struct, key) or table == "peers.NAME" else "restart"
+            is_taken = is_live(struct, key) or table.removesuffix(".NAME") in Settings.LIVE_NAMED
+            live = "yes" if is_taken else "restart"
             meta = meta_of(struct, key)
             yield (
                 f"| `{key}` | {_value_of(struct, key, meta)} | {default} | {variable} | {live} "
@@ -97,7 +98,10 @@ def _settings_lines() -> Iterator[str]:
 
 def _named_default(struct: type[Section], key: str) -> str:
     field = next(each for each in msgspec.structs.fields(struct) if each.name == key)
-    return "must be given" if field.required else f"`{_toml(field.default)}`"
+    if field.required:
+        return "must be given"
+    is_made = field.default is msgspec.NODEFAULT
+    return f"`{_toml(field.default_factory() if is_made else field.default)}`"
 
 
 def _value_of(struct: type[Section], key: str, meta: msgspec.Meta) -> str:

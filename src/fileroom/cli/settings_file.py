@@ -52,8 +52,7 @@ def append_peer(path: Path, name: str, peer: PeerSettings) -> None:
 
 def _tables(settings: Settings, folder: Path) -> Iterator[str]:
     named: dict[str, Mapping[str, Section]] = {
-        "providers": settings.providers,
-        "peers": settings.peers,
+        table: getattr(settings, table) for table in Settings.NAMED
     }
     defaults = msgspec.to_builtins(Settings())
     for table, struct in sections():

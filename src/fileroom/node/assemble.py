@@ -32,7 +32,8 @@ from fileroom.link.metered import Meter, Metered
 from fileroom.node.config import ConfigError, Settings, read_passphrase
 from fileroom.node.folder import Folder, Mark, make, read_mark, write_mark
 from fileroom.node.lock import DataLock
-from fileroom.node.node import Node, Parts
+from fileroom.node.node import Node
+from fileroom.node.parts import Parts
 from fileroom.node.settings import ProviderSettings
 from fileroom.node.wiring import wired
 from fileroom.policy import placement

@@ -132,7 +132,7 @@ def reload(settings: Settings) -> Reloaded:
         table, is_named = table.removesuffix(".NAME"), table.endswith(".NAME")
         if is_named:
             if before[table] != after[table]:
-                live = table == "peers"
+                live = table in Settings.LIVE_NAMED
                 (changed if live else restart).append(table)
                 merged[table] = after[table] if live else before[table]
             continue
@@ -307,10 +307,12 @@ def _make_absolute(raw: Raw, folder: Path) -> None:
     """Turn the relative paths that stand in `raw` into absolute ones below `folder`."""
     data, keys = raw.get("data", {}), raw.get("keys", {})
     named = [each for each in raw.get("providers", {}).values() if isinstance(each, dict)]
+    web = [each for each in raw.get("webpeers", {}).values() if isinstance(each, dict)]
     for table, key in [
         (data, "directory"),
         (keys, "passphrase_file"),
         *((p, "path") for p in named),
+        *((p, key) for p in web for key in ("authorization_file", "ca_file")),
     ]:
         if isinstance(table.get(key), str) and table[key]:
             table[key] = os.path.normpath(folder / table[key])
@@ -319,6 +321,8 @@ def _make_absolute(raw: Raw, folder: Path) -> None:
 def _choices(struct: type[Section], key: str) -> str:
     """The values of a key that has only some; nothing for other keys."""
     hint = get_type_hints(struct).get(key)
+    if get_origin(hint) is list:
+        (hint,) = get_args(hint)
     return f"; one of {', '.join(get_args(hint))}" if get_origin(hint) is Literal else ""
 
 
@@ -359,7 +363,7 @@ class _Layer:
     def _set(self, told: str, table: str, name: str, key: str, text: str) -> None:
         hint = get_type_hints(self._structs[table], include_extras=True)[key]
         value: Any = text
-        if get_type_hints(self._structs[table])[key] == list[str]:
+        if get_origin(get_type_hints(self._structs[table])[key]) is list:
             value = [each.strip() for each in text.split(",") if each.strip()]
         try:
             value = msgspec.convert(value, hint, strict=False)

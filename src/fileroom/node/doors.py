@@ -13,19 +13,19 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fileroom.access import identity
-from fileroom.access.decide import Principal, decide
+from fileroom.access.decide import Action, Decision, Object, Principal, decide
 from fileroom.audit import refusals
 from fileroom.clock import Clock
 from fileroom.dimse.provision import Provision
 from fileroom.dimse.receiving import Receiver
-from fileroom.dimse.server import DimseServer, Limits, Refusal
+from fileroom.dimse.server import Caller, DimseServer, Limits, Refusal
 from fileroom.http.answers import Answer
 from fileroom.http.app import WebApp
 from fileroom.http.listener import Listener
 from fileroom.http.request import Service
-from fileroom.node import health
+from fileroom.node import health, metrics
 from fileroom.node.lock import DataLock, Holder
+from fileroom.node.peers import entities_of
 from fileroom.node.resources import RESOURCES
 from fileroom.node.settings import Settings
 
@@ -94,16 +94,18 @@ class Doors:
         self._lock = lock
         self._clock = clock
         settings = self._settings = behind.settings
+        self._entities = entities_of(settings)
         self._dimse = DimseServer(
             settings.dimse.host,
             settings.dimse.port,
-            ae_titles={settings.dimse.ae_title},
+            ae_titles=self._entities.titles,
             receiver=behind.receiver,
             provision=lambda: self._behind.provision,
-            decide=decide,
+            decide=self._decide,
             clock=clock,
             limits=dimse_limits(settings),
             on_refused=self._refused,
+            identify=self._identify,
         )
         self._app = WebApp(
             lambda: self._behind.service,
@@ -133,6 +135,7 @@ class Doors:
             host=settings.http.host,
             port=settings.http.port,
             connections_max=settings.http.connections_max,
+            header_s=settings.http.idle_timeout_s,
         )
         with _named(settings.http.host, settings.http.port):
             await self._listener.start()
@@ -179,7 +182,15 @@ class Doors:
         """Take over the keys that a running node can change."""
         self._settings = settings
         self._dimse.limits = dimse_limits(settings)
+        self._entities = entities_of(settings)
+        self._dimse.ae_titles = frozenset(self._entities.titles)
         self._behind.reconfigured(settings)
+
+    def _identify(self, caller: Caller) -> Principal:
+        return self._entities.caller(caller.address, caller.calling_ae_title)
+
+    def _decide(self, principal: Principal, action: Action, object: Object) -> Decision:
+        return decide(principal, action, object, self._entities)
 
     async def _fresh(self, *, kept_s: float = STATUS_KEPT_S) -> health.Status:
         now_s = self._clock.monotonic_s()
@@ -198,8 +209,8 @@ class Doors:
 
     async def _metrics(self) -> Answer:
         status = await self._fresh()
-        text = await asyncio.to_thread(health.metrics, status)
-        return Answer(200, health.METRICS_MEDIA_TYPE, text)
+        text = await asyncio.to_thread(metrics.metrics, status)
+        return Answer(200, metrics.METRICS_MEDIA_TYPE, text)
 
     async def _status(self) -> Answer:
         await self._behind.settled()
@@ -210,7 +221,7 @@ class Doors:
         self._behind.note_refused(refusals.Refusal(principal, action, HTTP, reason))
 
     def _refused(self, refusal: Refusal) -> None:
-        principal = identity.of_address(refusal.address, ae_title=refusal.ae_title)
+        principal = self._entities.caller(refusal.address, refusal.ae_title)
         told = refusals.Refusal(principal, refusal.action, DIMSE, refusal.reason)
         self._behind.note_refused(told)
 
@@ -230,6 +241,7 @@ def dimse_limits(settings: Settings) -> Limits:
     """The DICOM door's limits from the settings."""
     return Limits(
         associations_max=settings.dimse.associations_max,
+        associations_per_peer_max=settings.dimse.associations_per_peer_max,
         pdu_size_bytes_max=settings.dimse.pdu_size_bytes_max,
         artim_s=settings.dimse.artim_s,
         idle_timeout_s=settings.dimse.idle_timeout_s,

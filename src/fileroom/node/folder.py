@@ -66,6 +66,10 @@ class Folder:
         return self.root / "catalog.db"
 
     @property
+    def viewer(self) -> Path:
+        return self.root / "viewer"
+
+    @property
     def mark(self) -> Path:
         return self.root / MARK_NAME
 

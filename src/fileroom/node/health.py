@@ -1,29 +1,27 @@
-"""What a node says about itself: the status, the answer of /healthz, the text of /metrics.
+"""What a node says about itself: the status, and the answer of /healthz.
 
 The status is made once by the node; the web page, the command line, /healthz and /metrics show
 it. It holds counts, bytes and ages, never an attribute of a data set.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from fileroom.catalog import rows
 from fileroom.catalog.lifecycle import PackState
+from fileroom.catalog.rejections import RejectionTotals
 from fileroom.catalog.rows import Tally, Totals
 from fileroom.link.metered import Meter
 
-METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("RECEIVED", *PackState)
 RUNNING, KEYS_LOCKED, STARTING, CLOSED = "running", "keys locked", "starting", "closed"
 UNCOUNTED = frozenset({KEYS_LOCKED, STARTING})  # the catalog is not open
 FROM_CATALOG = (
     *("states", "patients", "studies", "series", "conflicts", "set_aside", "local"),
-    *("oldest_uncommitted_s", "commitments", "refused_callers", "providers", "tasks"),
+    *("unsettled_conflicts", "studies_of_two_patients", "arrivals", "rejections"),
+    *("oldest_uncommitted_s", "commitments", "forwards", "refused_callers", "providers", "tasks"),
 )
 
 
@@ -99,6 +97,37 @@ class Commitments(msgspec.Struct, kw_only=True):
     oldest_s: float | None = None
 
 
+class Forward(msgspec.Struct, kw_only=True):
+    """What is forwarded to one destination.
+
+    Attributes:
+        waiting: instances that it has not decided on.
+        oldest_s: for how long the first of them has waited; None: nothing waits.
+        refused: instances that it refused for good.
+        paused: whether somebody has it wait.
+        last_error: why something came to nothing the last time; empty: nothing did.
+    """
+
+    waiting: int = 0
+    oldest_s: float | None = None
+    refused: int = 0
+    paused: bool = False
+    last_error: str = ""
+
+
+class Arrivals(msgspec.Struct, kw_only=True):
+    """Studies that have not come whole, as far as one can tell.
+
+    Attributes:
+        oldest_s: since when the oldest of those that arrive does; None: there is none.
+        incomplete: nothing of them comes any more, and there should be more.
+    """
+
+    arriving: int = 0
+    oldest_s: float | None = None
+    incomplete: int = 0
+
+
 class Status(msgspec.Struct, kw_only=True):
     """Everything that `fileroom status` shows and /status answers.
 
@@ -108,6 +137,10 @@ class Status(msgspec.Struct, kw_only=True):
             folder that no node serves just now.
         states: instances and bytes per state (`STATES`); a missing one is zero.
         oldest_uncommitted_s: age of the oldest instance that is not COMMITTED; None: there is none.
+        conflicts: data sets that are kept and not served, since another one has their UID;
+            `unsettled_conflicts` counts the UIDs that nobody has decided about.
+        studies_of_two_patients: those some of whose instances say another patient.
+        rejections: what is kept and hidden, which all other counts have in them.
         set_aside: received records that cannot be read back; they are kept.
         local: what of the packs lies on this node's disk.
         warnings: sentences that stay until their cause is gone, such as "one copy, same disk".
@@ -123,10 +156,15 @@ class Status(msgspec.Struct, kw_only=True):
     studies: int = 0
     series: int = 0
     conflicts: int = 0
+    unsettled_conflicts: int = 0
+    studies_of_two_patients: int = 0
+    rejections: RejectionTotals = msgspec.field(default_factory=RejectionTotals)
     set_aside: Amount = msgspec.field(default_factory=Amount)
     local: Amount = msgspec.field(default_factory=Amount)
     oldest_uncommitted_s: float | None = None
     commitments: Commitments = msgspec.field(default_factory=Commitments)
+    arrivals: Arrivals = msgspec.field(default_factory=Arrivals)
+    forwards: dict[str, Forward] = {}
     disk_free_bytes: int = 0
     disk_reserve_bytes: int = 0
     associations: int = 0
@@ -219,123 +257,3 @@ def healthz(status: Status) -> tuple[int, dict[str, Any]]:
         reasons.append("disk below its reserve")
     body = {"status": "unavailable" if reasons else "ok", "reasons": reasons}
     return (503 if reasons else 200), body
-
-
-def metrics(status: Status) -> bytes:
-    """The status in the Prometheus text format, with this process's memory, time and files."""
-    registry = CollectorRegistry()
-    registry.register(_Families(status))
-    ProcessCollector(registry=registry)
-    return generate_latest(registry)
-
-
-class _Families(Collector):
-    def __init__(self, status: Status) -> None:
-        self._status = status
-
-    def collect(self) -> Iterator[Metric]:
-        status = self._status
-        if status.is_counted:
-            yield from _catalog_values(status)
-        yield from _single_values(status)
-        yield _counter(
-            "fileroom_refused",
-            "Requests and instances refused since the start, by reason.",
-            ["reason"],
-            [([reason], count) for reason, count in status.refused.items()],
-        )
-        labels = ["provider", "kind", "lane"]
-        for what in ("requests", "sent_bytes", "received_bytes"):
-            yield _counter(
-                f"fileroom_provider_{what}",
-                f"Provider calls since the start: {what.replace('_', ' ')}.",
-                labels,
-                [([c.provider, c.kind, c.lane], getattr(c, what)) for c in status.calls],
-            )
-
-
-def _catalog_values(status: Status) -> Iterator[Metric]:
-    totals = {state: status.states.get(state, Amount()) for state in STATES}
-    yield _gauge(
-        "fileroom_instances",
-        "Instances by state.",
-        ["state"],
-        [([state], each.instances) for state, each in totals.items()],
-    )
-    yield _gauge(
-        "fileroom_stored_bytes",
-        "Bytes of data sets by state.",
-        ["state"],
-        [([state], each.size_bytes) for state, each in totals.items()],
-    )
-    yield GaugeMetricFamily(
-        "fileroom_oldest_uncommitted_seconds",
-        "Age of the oldest instance that is not COMMITTED; 0 if there is none.",
-        value=status.oldest_uncommitted_s or 0.0,
-    )
-    open_ = status.commitments
-    yield _gauge(
-        "fileroom_commitments",
-        "Storage commitments that wait for instances, or whose peer is still to be told.",
-        ["state"],
-        [(["waiting"], open_.waiting), (["untold"], open_.untold)],
-    )
-    yield GaugeMetricFamily(
-        "fileroom_oldest_commitment_seconds",
-        "Age of the oldest storage commitment that is open; 0 if there is none.",
-        value=open_.oldest_s or 0.0,
-    )
-    yield _gauge(
-        "fileroom_copies",
-        "Packs at a provider by state of the copy.",
-        ["provider", "state"],
-        [
-            ([name, state], count)
-            for name, provider in status.providers.items()
-            for state, count in provider.copies.items()
-        ],
-    )
-
-
-def _single_values(status: Status) -> Iterator[Metric]:
-    build = GaugeMetricFamily("fileroom_build", "The running version.", labels=["version"])
-    build.add_metric([status.version], 1)
-    yield build
-    for name, text, value in (
-        ("fileroom_up_seconds", "Time since the start.", status.uptime_s),
-        (
-            "fileroom_keys_locked",
-            "1 while the site key is not open and all work is refused.",
-            float(status.state == KEYS_LOCKED),
-        ),
-        ("fileroom_disk_free_bytes", "Free bytes under the data folder.", status.disk_free_bytes),
-        (
-            "fileroom_disk_reserve_bytes",
-            "Free bytes below which new work is refused.",
-            status.disk_reserve_bytes,
-        ),
-        ("fileroom_associations", "Associations open now.", status.associations),
-        (
-            "fileroom_warnings",
-            "Warnings that stand now; /status has their text.",
-            len(status.warnings),
-        ),
-    ):
-        yield GaugeMetricFamily(name, text, value=value)
-
-
-Rows = Iterable[tuple[list[str], float]]
-
-
-def _gauge(name: str, text: str, labels: list[str], rows: Rows) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(name: str, text: str, labels: list[str], rows: Rows) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family

@@ -2,21 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import fileroom
 from fileroom.audit import event
 from fileroom.audit.coverage import Coverage
 from fileroom.audit.publish import Publisher
 from fileroom.audit.refusals import Refusal
-from fileroom.catalog.batch import Intake
 from fileroom.catalog.lifecycle import UNCOMMITTED, CopyState
-from fileroom.catalog.port import Catalog
 from fileroom.catalog.rows import Totals
-from fileroom.clock import Clock
 from fileroom.dimse.provision import Provision
-from fileroom.disk import Disk
 from fileroom.errors import FileroomError, TransientError, UncertainError
 from fileroom.http.request import Service
 from fileroom.ingest.commit import CommitStage
@@ -25,28 +19,26 @@ from fileroom.ingest.receive import Receiver
 from fileroom.ingest.replicate import ReplicateStage
 from fileroom.ingest.seal import SealStage
 from fileroom.ingest.verify import VerifyStage
-from fileroom.ingest.workshop import Workshop
-from fileroom.keys.keyring import Keyring
 from fileroom.keys.objects import SITE_KEY
-from fileroom.ledger.log import Ledger
-from fileroom.link.metered import Meter
 from fileroom.node import health
 from fileroom.node.commitments import Commitments
+from fileroom.node.completeness import Completeness
 from fileroom.node.configuration import Configuration
-from fileroom.node.folder import Folder
+from fileroom.node.decisions import Decisions
+from fileroom.node.forwarding import Forwarding
 from fileroom.node.furnish import furnish
+from fileroom.node.parts import Parts
 from fileroom.node.peers import Peers
 from fileroom.node.rounds import Round, Rounds
 from fileroom.node.settings import Settings
 from fileroom.node.tasks import Tasks, failures, shown
 from fileroom.node.turned_away import TurnedAway
 from fileroom.policy import placement
-from fileroom.provider.port import Call, Lane, Provider
+from fileroom.provider.port import Call, Lane
 from fileroom.recovery.rebuild import ProviderAwayError, Rebuilder
 from fileroom.recovery.replay import Replay
 from fileroom.recovery.report import Report
 from fileroom.retrieve.archive import Archive
-from fileroom.spool.landing import Spool
 
 SEAL_EVERY_S = 0.5  # nothing wakes it: what it waits for is quiet
 WOKEN_EVERY_S = 5.0  # the stage before wakes these
@@ -64,26 +56,6 @@ log = logging.getLogger(__name__)
 
 class DrainError(TransientError):
     """Not everything was COMMITTED in the time given; what was not goes on later."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The stores and services of a node, open."""
-
-    settings: Settings
-    folder: Folder
-    node_id: str
-    disk: Disk
-    clock: Clock
-    keyring: Keyring
-    catalog: Catalog
-    ledger: Ledger
-    spool: Spool
-    intake: Intake
-    meter: Meter
-    providers: Mapping[str, Provider]
-    sites: Mapping[str, placement.Site]
-    workshop: Workshop
 
 
 class Node:
@@ -110,6 +82,9 @@ class Node:
     rebuilder: Rebuilder
     configuration: Configuration
     commitments: Commitments
+    completeness: Completeness
+    forwarding: Forwarding
+    decisions: Decisions
     peers: Peers
 
     def __init__(self, parts: Parts) -> None:
@@ -209,6 +184,9 @@ class Node:
                 Round("reach", self._reach, REACH_EVERY_S, is_woken=False),
                 Round("complete", self.complete, REACH_EVERY_S, is_woken=False),
                 *self.commitments.rounds,
+                *self.completeness.rounds,
+                *self.forwarding.rounds,
+                *self.decisions.rounds,
             ],
             clock=self.parts.clock,
         )
@@ -219,6 +197,8 @@ class Node:
         if self._rounds is not None:
             await self._rounds.stop()
             await self.commitments.stop()
+            await self.completeness.stop()
+            await self.forwarding.stop()
             self._rounds = None
 
     async def drain(self, timeout_s: float) -> None:
@@ -262,6 +242,9 @@ class Node:
         self._configurations.append(settings)
         self.peers.reconfigured(settings)
         self.commitments.reconfigured(settings)
+        self.completeness.reconfigured(settings)
+        self.forwarding.reconfigured(settings)
+        self.decisions.reconfigured(settings)
         if self._rounds is not None:
             self._rounds.wake()
 
@@ -270,7 +253,9 @@ class Node:
         parts = self.parts
         totals, tasks = self.catalog.totals(), self.tasks.latest()
         counted = health.counted(totals, wall_ns=parts.clock.wall_ns())
+        counted |= self.decisions.counted()
         commitments, owed = self.commitments.status()
+        forwards, unsent = self.forwarding.status()
         status = health.Status(
             site=self.settings.site.name,
             version=fileroom.__version__,
@@ -284,7 +269,13 @@ class Node:
             calls=health.calls(parts.meter),
             tasks=shown(tasks),
             commitments=commitments,
-            warnings=self._warnings(totals) + owed + failures(tasks),
+            arrivals=self.completeness.status(),
+            forwards=forwards,
+            warnings=self._warnings(totals)
+            + owed
+            + unsent
+            + self.decisions.warnings()
+            + failures(tasks),
             **counted,
         )
         for name in parts.providers:
@@ -346,6 +337,7 @@ class Node:
             except (TransientError, UncertainError) as error:
                 failed = error  # the others shall not wait for this one
         async with self.deciding:  # last: the ledger goes out whatever the catalog does
+            await self.decisions.decider.carry_out()
             await asyncio.to_thread(self.replay.follow, self.parts.ledger.size)
         if failed is not None:
             raise failed

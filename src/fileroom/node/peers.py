@@ -1,5 +1,7 @@
-"""The other archives and modalities that the settings in force name, and whether they answer."""
+"""Application entities by the settings: our titles, and the peers; and whether a peer answers."""
 
+from fileroom.access.entities import Entities, Peer
+from fileroom.access.grant import SERVICES, Action
 from fileroom.node.settings import PeerSettings, Settings
 from fileroom.peer.delivery import Destination
 from fileroom.peer.echo import UnknownPeerError, echo
@@ -17,6 +19,18 @@ def peer_named(settings: Settings, name: str) -> PeerSettings:
         known = ", ".join(sorted(settings.peers)) or "none"
         raise UnknownPeerError(f"no peer of that name or AE title; known are: {known}")
     return found
+
+
+def entities_of(settings: Settings) -> Entities:
+    """Who is who at the DICOM door; the title of [dimse], that we call others by, comes first."""
+    titles = {settings.dimse.ae_title.strip(): SERVICES}
+    for title in settings.titles.values():
+        titles[title.ae_title.strip()] = frozenset(map(Action, title.rights))
+    peers = (
+        Peer(name, each.ae_title.strip(), each.networks, frozenset(map(Action, each.rights)))
+        for name, each in settings.peers.items()
+    )
+    return Entities(titles, peers)
 
 
 class Peers:

@@ -12,24 +12,34 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-LIVE = {"live": True}  # a key that a running node takes over at SIGHUP, without a restart
-SECRET = {"secret": True}  # a key whose value stands in no log, document or event
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-AE_TITLE = re.compile(r"(?! *$)[ -\[\]-~]{1,16}")  # PS3.5 §6.2: no backslash, no control character
+from fileroom.node.completeness_settings import Completeness
+from fileroom.node.entity_settings import PeerSettings, TitleSettings
+from fileroom.node.forward_settings import ForwardSettings, WebPeerSettings
+from fileroom.node.receive_settings import Receive
+from fileroom.node.reject_settings import Reject
+from fileroom.node.section import (
+    LIVE,
+    NAME,
+    SECRET,
+    Section,
+    is_ae_title,
+    require,
+    require_ae_title,
+)
 
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the file. Its class docstring's first line is printed above it."""
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
-def is_ae_title(text: str) -> bool:
-    """Whether `text` may stand as an AE title (PS3.5 §6.2): 1 to 16 characters, not all spaces."""
-    return AE_TITLE.fullmatch(text) is not None
+__all__ = [
+    "LIVE",
+    "NAME",
+    "SECRET",
+    "ForwardSettings",
+    "PeerSettings",
+    "Section",
+    "Settings",
+    "Source",
+    "TitleSettings",
+    "WebPeerSettings",
+    "is_ae_title",
+]
 
 
 class Site(Section, frozen=True):
@@ -51,7 +61,7 @@ class Site(Section, frozen=True):
 
     def __post_init__(self) -> None:
         for key, value in (("name", self.name), ("partition", self.partition)):
-            _require(
+            require(
                 NAME.fullmatch(value) is not None,
                 f"{key} must be 1 to 63 of a-z, 0-9 and '-', not beginning with '-'",
             )
@@ -73,7 +83,13 @@ class Dimse(Section, frozen=True):
         "127.0.0.1"
     )
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 takes a free one.")] = 11112
-    ae_title: Annotated[str, Meta(description="Our AE title, 1 to 16 characters.")] = "FILEROOM"
+    ae_title: Annotated[
+        str,
+        Meta(
+            description="Our AE title, 1 to 16 characters: the one that we call others by. More, "
+            "and what each gives, in [titles]."
+        ),
+    ] = "FILEROOM"
     pdu_size_bytes_max: Annotated[
         int,
         Meta(ge=4096, le=1 << 20, description="Maximum PDU length that we announce."),
@@ -87,6 +103,15 @@ class Dimse(Section, frozen=True):
             extra=LIVE,
         ),
     ] = 64
+    associations_per_peer_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="The same of one peer, or of one address where no peer may call.",
+            extra=LIVE,
+        ),
+    ] = 32
     idle_timeout_s: Annotated[
         float,
         Meta(gt=0, le=86_400, description="Silence after which we abort.", extra=LIVE),
@@ -97,10 +122,7 @@ class Dimse(Section, frozen=True):
     ] = 30.0
 
     def __post_init__(self) -> None:
-        _require(
-            is_ae_title(self.ae_title),
-            "ae_title must be 1 to 16 printable ASCII characters without a backslash",
-        )
+        require_ae_title(self.ae_title)
 
 
 class Http(Section, frozen=True):
@@ -124,11 +146,11 @@ class Http(Section, frozen=True):
     trusted_proxies: Annotated[
         list[str],
         Meta(description="Addresses or networks whose X-Forwarded-For and -Proto are believed."),
-    ] = []
+    ] = msgspec.field(default_factory=list)
     cors_origins: Annotated[
         list[str],
         Meta(description="Web origins that may call from a browser, such as a viewer's."),
-    ] = []
+    ] = msgspec.field(default_factory=list)
     request_size_bytes_max: Annotated[
         int,
         Meta(ge=1 << 20, description="Largest body of one STOW-RS request."),
@@ -142,7 +164,7 @@ class Http(Section, frozen=True):
     ] = 256
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.prefix == "" or re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", self.prefix) is not None,
             "prefix must be empty or a path such as /images, without a slash at its end",
         )
@@ -152,7 +174,7 @@ class Http(Section, frozen=True):
             except ValueError as error:
                 raise ValueError(f"trusted_proxies: {error}") from error
         for origin in self.cors_origins:
-            _require(
+            require(
                 re.fullmatch(r"https?://[^/\s]+", origin) is not None,
                 "cors_origins must hold scheme and host only, such as https://viewer.example",
             )
@@ -279,29 +301,7 @@ class ProviderSettings(Section, frozen=True):
     country: Annotated[str, Meta(description="Failure domain: which country.")] = ""
 
     def __post_init__(self) -> None:
-        _require(self.path != "", "path must not be empty")
-
-
-class PeerSettings(Section, frozen=True):
-    """Another archive or a modality that we know. One table per peer."""
-
-    ae_title: Annotated[str, Meta(description="Its AE title.")]
-    host: Annotated[str, Meta(description="Its address.")]
-    port: Annotated[int, Meta(ge=1, le=65535, description="Its DICOM port.")]
-    commit: Annotated[
-        Literal["placement", "local"],
-        Meta(
-            description="What storage commitment tells it as safe: the copies that [placement] "
-            "asks for, or what only this node's disk holds, of which status warns."
-        ),
-    ] = "placement"
-
-    def __post_init__(self) -> None:
-        _require(
-            is_ae_title(self.ae_title),
-            "ae_title must be 1 to 16 printable ASCII characters without a backslash",
-        )
-        _require(self.host != "", "host must not be empty")
+        require(self.path != "", "path must not be empty")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,32 +320,50 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dimse: Dimse = Dimse()
     http: Http = Http()
     keys: Keys = Keys()
+    receive: Receive = Receive()
+    reject: Reject = Reject()
     spool: Spool = Spool()
     seal: Seal = Seal()
     placement: Placement = Placement()
     commitment: Commitment = Commitment()
+    completeness: Completeness = Completeness()
     cache: Cache = Cache()
     local: Local = Local()
     log: Log = Log()
     providers: dict[str, ProviderSettings] = {}
+    titles: dict[str, TitleSettings] = {}
     peers: dict[str, PeerSettings] = {}
+    webpeers: dict[str, WebPeerSettings] = {}
+    forward: dict[str, ForwardSettings] = {}
     source: Source = Source()
 
     # Tables that hold one table per name, and what such a table is made of.
     NAMED: ClassVar[dict[str, type[Section]]] = {
         "providers": ProviderSettings,
+        "titles": TitleSettings,
         "peers": PeerSettings,
+        "webpeers": WebPeerSettings,
+        "forward": ForwardSettings,
     }
+    # Those that a running node takes over at SIGHUP.
+    LIVE_NAMED: ClassVar[frozenset[str]] = frozenset({"titles", "peers", "webpeers", "forward"})
 
     def __post_init__(self) -> None:
-        for table, named in (("providers", self.providers), ("peers", self.peers)):
-            for name in named:
-                _require(
+        for table in self.NAMED:
+            for name in getattr(self, table):
+                require(
                     NAME.fullmatch(name) is not None,
                     f"[{table}.{name}]: a name is 1 to 63 of a-z, 0-9 and '-'",
                 )
+        ae_titles = [each.ae_title.strip() for each in self.titles.values()]
+        require(len(set(ae_titles)) == len(ae_titles), "[titles]: two tables have one AE title")
+        twice = self.peers.keys() & self.webpeers.keys()
+        require(not twice, f"[webpeers]: {', '.join(sorted(twice))} is a name of [peers] too")
+        for name, rule in self.forward.items():
+            known = rule.to in self.peers or rule.to in self.webpeers
+            require(known, f"[forward.{name}]: there is no peer {rule.to!r}")
         copies_max = len(self.providers) or 1
-        _require(
+        require(
             self.placement.copies_min <= copies_max,
             f"[placement] copies_min is {self.placement.copies_min}, "
             f"and there are {copies_max} providers",

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import fileroom
 from fileroom.audit.refusals import Refusal
@@ -181,18 +182,26 @@ class WaitingConversation:
         sop_class_uid: str | None,
         sop_instance_uid: str | None,
         transfer_syntax_uid: str,
-        preamble: bytes = b"",
+        head: bytes = b"",
     ) -> Reception:
         """Begin an instance. Raises WaitingError while there is no node."""
-        if self._begun is None:
-            self._begun = self._waiting._begun(self._origin)
-        return self._begun.begin(
+        return self._of_node().begin(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
-            preamble=preamble,
+            head=head,
         )
+
+    def refused(self, reason: str) -> None:
+        """Hand it on to the node; while there is none there is no record either."""
+        with suppress(WaitingError):
+            self._of_node().refused(reason)
 
     async def close(self) -> None:
         if self._begun is not None:
             await self._begun.close()
+
+    def _of_node(self) -> Conversation:
+        if self._begun is None:
+            self._begun = self._waiting._begun(self._origin)
+        return self._begun

@@ -17,9 +17,13 @@ from fileroom.ingest.replicate import ReplicateStage
 from fileroom.ingest.seal import SealStage, Settings
 from fileroom.ingest.verify import VerifyStage
 from fileroom.node.commitments import Commitments
+from fileroom.node.completeness import Completeness
 from fileroom.node.config import site_zone
 from fileroom.node.configuration import Configuration
-from fileroom.node.node import Node, Parts
+from fileroom.node.decisions import Decisions
+from fileroom.node.forwarding import Forwarding
+from fileroom.node.node import Node
+from fileroom.node.parts import Parts
 from fileroom.node.peers import Peers
 from fileroom.policy import placement
 from fileroom.recovery.adopt import Adopter
@@ -31,6 +35,8 @@ from fileroom.retrieve.archive import Archive
 from fileroom.retrieve.cache import BlockCache
 from fileroom.retrieve.packed import PackedDataSets
 from fileroom.retrieve.packs import PackSource
+from fileroom.retrieve.render import Renderer
+from fileroom.retrieve.thumbnails import Thumbnails
 from fileroom.retrieve.transcode import Transcoder
 from fileroom.spool.reader import SpoolReader
 
@@ -53,26 +59,32 @@ def wired(parts: Parts) -> Node:
     ]
     spool = SpoolReader(parts.folder.spool, key=parts.keyring.spool_key)
     packs = _packs(parts)
-    node.archive = Archive(
+    node.archive = _archive(parts, packs, spool)
+    node.receiver = _receiver(parts, node)
+    node.peers = Peers(parts.settings)
+    node.completeness = Completeness(
+        parts.settings,
         catalog=parts.catalog,
-        intake=parts.intake,
-        packs=packs,
-        spool=spool,
-        complete=partial(_complete, parts),
+        clock=parts.clock,
+        arrivals=node.receiver.arrivals,
     )
-    node.receiver = Receiver(
-        spool=parts.spool,
-        intake=parts.intake,
+    packed = PackedDataSets(parts.catalog, packs, in_use=parts.providers.keys())
+    node.decisions = Decisions(
+        parts.settings,
+        catalog=parts.catalog,
         ledger=parts.ledger,
         clock=parts.clock,
-        partition=parts.settings.site.partition,
-        refused=node.note_refused,
+        packed=packed,
+        spool=spool,
+        settled=parts.intake.settled,
+        complete=partial(_complete, parts),
+        deciding=node.deciding,
     )
-    node.peers = Peers(parts.settings)
-    node.service = _service(parts, node)
-    packed = PackedDataSets(parts.catalog, packs, in_use=parts.providers.keys())
+    transcoder = Transcoder()
+    node.forwarding = _forwarding(parts, node, packed, transcoder)
+    node.service = _service(parts, node, transcoder)
     node.commitments = _commitments(parts, node, packed, spool)
-    node.provision = _provision(parts, node)
+    node.provision = _provision(parts, node, transcoder)
     sorter = Sorter(
         catalog=parts.catalog,
         spool=spool,
@@ -94,26 +106,57 @@ def wired(parts: Parts) -> Node:
     return node
 
 
-def _service(parts: Parts, node: Node) -> Service:
+def _archive(parts: Parts, packs: PackSource, spool: SpoolReader) -> Archive:
+    return Archive(
+        catalog=parts.catalog,
+        intake=parts.intake,
+        packs=packs,
+        spool=spool,
+        complete=partial(_complete, parts),
+    )
+
+
+def _receiver(parts: Parts, node: Node) -> Receiver:
+    return Receiver(
+        spool=parts.spool,
+        intake=parts.intake,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        partition=parts.settings.site.partition,
+        refused=node.note_refused,
+        refuse_programs=parts.settings.receive.programs == "refuse",
+    )
+
+
+def _service(parts: Parts, node: Node, transcoder: Transcoder) -> Service:
     http = parts.settings.http
+    renderer = Renderer()
     return Service(
         archive=node.archive,
         receiver=node.receiver,
         coverage=node.coverage,
+        transcoder=transcoder,
+        renderer=renderer,
+        thumbnails=Thumbnails(renderer),
         partition=parts.settings.site.partition,
         limits=Limits(body_bytes_max=http.request_size_bytes_max, idle_s=http.idle_timeout_s),
         tasks=node.tasks,
         peers=node.peers,
+        completeness=node.completeness.stage,
+        conflicts=node.decisions.conflicts,
+        forwards=node.forwarding,
+        rejections=node.decisions.rejections,
+        viewer_directory=parts.folder.viewer,
     )
 
 
-def _provision(parts: Parts, node: Node) -> Provision:
+def _provision(parts: Parts, node: Node, transcoder: Transcoder) -> Provision:
     return Provision(
         archive=node.archive,
         coverage=node.coverage,
         commitment=node.commitments.desk,
         dispatch=Dispatch(
-            transcoder=Transcoder(), destination=node.peers.destination, clock=parts.clock
+            transcoder=transcoder, destination=node.peers.destination, clock=parts.clock
         ),
         partition=parts.settings.site.partition,
         ae_title=parts.settings.dimse.ae_title,
@@ -133,6 +176,22 @@ def _commitments(
         spool=spool,
         settled=parts.intake.settled,
         complete=partial(_complete, parts),
+        deciding=node.deciding,
+    )
+
+
+def _forwarding(
+    parts: Parts, node: Node, packed: PackedDataSets, transcoder: Transcoder
+) -> Forwarding:
+    return Forwarding(
+        parts.settings,
+        catalog=parts.catalog,
+        ledger=parts.ledger,
+        clock=parts.clock,
+        archive=node.archive,
+        packed=packed,
+        coverage=node.coverage,
+        transcoder=transcoder,
         deciding=node.deciding,
     )
 

@@ -94,6 +94,23 @@ def test_all_mistakes_are_told_at_once(file):
             "[peers.a]\nae_title = 'A'\nhost = 'h'\n",
             "[peers.a]: Object missing required field `port`",
         ),
+        (
+            "[peers.a]\nae_title = 'A'\nhost = 'pacs.example'\nport = 104\nrights = ['echo']\n",
+            "[peers.a]: a peer with rights must have addresses, or an address as its host",
+        ),
+        (
+            "[peers.a]\nae_title = 'A'\nhost = '::1'\nport = 104\naddresses = ['10.0.0.1/8']\n",
+            "[peers.a]: addresses: 10.0.0.1/8 has host bits set",
+        ),
+        (
+            "[peers.a]\nae_title = 'A'\nhost = '::1'\nport = 104\nrights = ['delete']\n",
+            "[peers.a] rights: Invalid enum value 'delete'; one of echo, store, find, get, move,",
+        ),
+        ("[titles.a]\nae_title = 'A'\n", "[titles.a]: Object missing required field `rights`"),
+        (
+            "[titles.a]\nae_title = 'A'\nrights = []\n[titles.b]\nae_title = 'A '\nrights = []\n",
+            "[titles]: two tables have one AE title",
+        ),
         ("dimse = 3\n", ": [dimse] must be a table"),
         ("[peers]\na = 3\n", ": [peers.a] must be a table"),
         ("[source]\nfile = 'x'\n", ": unknown table [source]"),
@@ -117,10 +134,12 @@ def test_a_named_table_can_be_given_by_variables_alone():
             "FILEROOM_PEERS_OLD_PACS_AE_TITLE": "OLD",
             "FILEROOM_PEERS_OLD_PACS_HOST": "192.0.2.7",
             "FILEROOM_PEERS_OLD_PACS_PORT": "104",
+            "FILEROOM_PEERS_OLD_PACS_RIGHTS": "echo, store",
             "FILEROOM_HTTP_TRUSTED_PROXIES": "::1, 10.0.0.0/8",
         }
     )
     assert settings.peers["old-pacs"].ae_title == "OLD"
+    assert settings.peers["old-pacs"].rights == ["echo", "store"]
     assert settings.http.trusted_proxies == ["::1", "10.0.0.0/8"]
 
 

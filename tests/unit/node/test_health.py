@@ -6,14 +6,15 @@ from fileroom.catalog.lifecycle import CopyState, PackState
 from fileroom.catalog.rows import Tally, Totals
 from fileroom.node.health import (
     Amount,
+    Arrivals,
     CallTotals,
     Commitments,
     ProviderStatus,
     Status,
     counted,
     healthz,
-    metrics,
 )
+from fileroom.node.metrics import metrics
 
 
 def test_a_node_that_takes_work_is_well():
@@ -35,6 +36,9 @@ def test_the_metrics_are_what_prometheus_reads():
         states={"COMMITTED": Amount(instances=7, size_bytes=900)},
         oldest_uncommitted_s=3.5,
         commitments=Commitments(waiting=3, untold=2, oldest_s=86_400.0),
+        arrivals=Arrivals(arriving=2, oldest_s=90.0, incomplete=1),
+        unsettled_conflicts=3,
+        studies_of_two_patients=1,
         disk_free_bytes=10**12,
         refused={"out of room": 2},
         providers={"copies": ProviderStatus(copies={"VERIFIED": 4})},
@@ -53,11 +57,16 @@ def test_the_metrics_are_what_prometheus_reads():
     assert samples["fileroom_commitments", "waiting"] == 3
     assert samples["fileroom_commitments", "untold"] == 2
     assert samples["fileroom_oldest_commitment_seconds",] == 86_400
+    assert samples["fileroom_studies_not_whole", "arriving"] == 2
+    assert samples["fileroom_studies_not_whole", "incomplete"] == 1
+    assert samples["fileroom_oldest_arriving_study_seconds",] == 90
     assert samples["fileroom_disk_free_bytes",] == 10**12
     assert samples["fileroom_refused_total", "out of room"] == 2
     assert samples["fileroom_copies", "VERIFIED", "copies"] == 4
     assert samples["fileroom_provider_requests_total", "NEW", "copies", "put"] == 5
     assert samples["fileroom_provider_sent_bytes_total", "NEW", "copies", "put"] == 99
+    assert samples["fileroom_undecided", "conflict"] == 3
+    assert samples["fileroom_undecided", "two patients"] == 1
     assert samples["fileroom_warnings",] == 1
     assert samples["fileroom_build", "1.2"] == 1
 

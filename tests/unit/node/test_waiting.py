@@ -11,7 +11,7 @@ from fileroom.clock import ManualClock
 from fileroom.disk import Disk
 from fileroom.errors import TransientError
 from fileroom.keys.port import DamagedKeyError, KeysLockedError, WrongSecretError
-from fileroom.node import health
+from fileroom.node import health, metrics
 from fileroom.node.config import load
 from fileroom.node.waiting import WaitingNode
 from fileroom.spool.record import Origin
@@ -168,7 +168,7 @@ async def test_the_status_has_what_is_known_and_no_zero_for_what_is_not(here):
     assert told["refused"] == {"no such caller": 2, "find: no grant says so": 1}
     assert told["warnings"] == [MISSING]
     assert told["disk_free_bytes"] > 0
-    text = health.metrics(status).decode()
+    text = metrics.metrics(status).decode()
     assert "\nfileroom_keys_locked 1.0\n" in text
     assert "fileroom_instances" not in text
     assert "fileroom_oldest_uncommitted_seconds" not in text
@@ -181,7 +181,7 @@ async def test_once_the_keys_are_open_it_is_starting_and_no_more_locked(here):
     status = here.node.status()
     assert health.healthz(status)[1]["reasons"] == ["starting"]
     assert status.warnings == []
-    assert "\nfileroom_keys_locked 0.0\n" in health.metrics(status).decode()
+    assert "\nfileroom_keys_locked 0.0\n" in metrics.metrics(status).decode()
     with pytest.raises(TransientError, match="starting"):
         _ = here.node.service
 
@@ -213,8 +213,8 @@ async def test_an_association_from_before_is_served_as_soon_as_the_node_is_there
     receiver = MemoryReceiver()
     here.node.give_way(receiver)
     for _ in range(2):
-        assert early.begin(**INSTANCE, preamble=b"p") == "a reception"
-    assert receiver.begun == [{**INSTANCE, "preamble": b"p"}] * 2
+        assert early.begin(**INSTANCE, head=b"p") == "a reception"
+    assert receiver.begun == [{**INSTANCE, "head": b"p"}] * 2
     await early.close()
     await never.close()
     assert (receiver.origins, receiver.closed) == ([origin], 1)
