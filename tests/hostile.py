@@ -1,8 +1,8 @@
 """Hostile instances, made: each a Part 10 file or what claims to be one, and what is to become
 of it.
 
-The classes are those of the bad-input list that the archive promises to withstand: 1 preambles,
-2 files that end too early, 3 lengths that lie, 4 nesting, 8 UIDs, 18 other UIDs announced.
+The classes are those of docs/hostile-input.md: 1 preambles, 2 files that end too early, 3 lengths
+that lie, 4 nesting, 8 UIDs, 18 other UIDs announced. The others are in hostile_images.py.
 """
 
 import struct
@@ -88,13 +88,18 @@ class Hostile:
 
 
 class Maker:
-    """Makes attacks, each under a SOP Instance UID of its own."""
+    """Makes attacks, each under a SOP Instance UID of its own.
 
-    def __init__(self) -> None:
+    Args:
+        first: number of the first UID.
+    """
+
+    def __init__(self, *, first: int = 0) -> None:
         self.made: list[Hostile] = []
+        self._first = first
 
     def uid(self) -> str:
-        return uids(STUDY, 0, len(self.made))[2]
+        return uids(STUDY, 0, self._first + len(self.made))[2]
 
     def body(
         self,

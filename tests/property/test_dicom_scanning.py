@@ -32,7 +32,7 @@ from fileroom.dicom.part10 import Part10Splitter, Part10Start, write_header
 from fileroom.dicom.uid import is_safe
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=settings().max_examples * 3 // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

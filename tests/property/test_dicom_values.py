@@ -17,7 +17,7 @@ from fileroom.dicom.match import fold, parse, wildcard_matches
 TEXT_VRS = ["AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"]
 NUMBER_VRS = ["AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"]
 BINARY_VRS = ["OB", "OD", "OF", "OL", "OV", "OW", "UN"]
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=3 * settings().max_examples, deadline=None)
 
 printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40)
 numbers = st.lists(

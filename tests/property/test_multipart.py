@@ -91,14 +91,14 @@ def theirs(body: bytes, cuts: list[int]) -> list[tuple[dict[str, str], bytes]]:
     return [(headers, bytes(data)) for headers, data in found]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.lists(st.tuples(HEADERS, DATA), min_size=1, max_size=4), CUTS)
 def test_parts_written_are_read_whole_and_python_multipart_agrees(parts, cuts):
     body = body_of(parts)
     assert ours(body, cuts) == theirs(body, cuts) == parts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(ANY_DATA, CUTS)
 def test_rubbish_gives_the_same_answer_however_it_is_cut(body, cuts):
     def outcome(how: list[int]):

@@ -21,6 +21,7 @@ from fileroom.dicom.header_attributes import (
     ATTRIBUTES,
     KEYWORDS,
     REQUEST_ATTRIBUTES_SEQUENCE,
+    SCANNED,
     VALUE_BYTES_MAX,
     attributes_of,
     header_character_set,
@@ -54,7 +55,7 @@ NUMBERS: Final = frozenset(tag for tag, attribute in ATTRIBUTES.items() if attri
 _CLOSER: Final = NUMBERS | {REQUEST_ATTRIBUTES_SEQUENCE}
 _WANTED: Final = {
     (tag & 0xFFFF) << 16 | tag >> 16: -tag if tag in _CLOSER else tag
-    for tag in (*ATTRIBUTES, REQUEST_ATTRIBUTES_SEQUENCE)
+    for tag in (*SCANNED, REQUEST_ATTRIBUTES_SEQUENCE)
 }
 _IDENTIFIED: Final = frozenset(IDENTIFICATION)
 _US: Final = int.from_bytes(b"US", "little")
@@ -322,7 +323,7 @@ class HeaderScanner:
             self._done = self._found.keys() >= _IDENTIFIED
             if self._done:
                 return position
-        wanted = tag in ATTRIBUTES or tag == REQUEST_ATTRIBUTES_SEQUENCE
+        wanted = tag in SCANNED or tag == REQUEST_ATTRIBUTES_SEQUENCE
         if length == UNDEFINED:
             self._inside = UndefinedLength(tag, vr, implicit=self._implicit, order=self._order)
             self._inside_tag = tag

@@ -67,17 +67,24 @@ ATTRIBUTES: Final = {
     0x00400244: Attribute("PerformedProcedureStepStartDate", "DA"),
     0x00400245: Attribute("PerformedProcedureStepStartTime", "TM"),
 }
+# How many images there should be, kept while an instance arrives; nobody searches by it.
+HINTS: Final = {
+    0x00080008: Attribute("ImageType", "CS"),
+    0x00200012: Attribute("AcquisitionNumber", "IS"),
+    0x00201002: Attribute("ImagesInAcquisition", "IS"),
+}
+SCANNED: Final = {**ATTRIBUTES, **HINTS}
 # In the items of REQUEST_ATTRIBUTES_SEQUENCE.
 REQUEST_ATTRIBUTES: Final = {
     0x00400009: Attribute("ScheduledProcedureStepID", "SH"),
     0x00401001: Attribute("RequestedProcedureID", "SH"),
 }
-KEYWORDS: Final = frozenset(a.keyword for a in (*ATTRIBUTES.values(), *REQUEST_ATTRIBUTES.values()))
+KEYWORDS: Final = frozenset(a.keyword for a in (*SCANNED.values(), *REQUEST_ATTRIBUTES.values()))
 
 _CHARSET_TAGS: Final = frozenset(
     tag for tag, attribute in ATTRIBUTES.items() if attribute.vr in ("LO", "PN", "SH")
 )
-_KEYWORD_OF: Final = {tag: attribute.keyword for tag, attribute in ATTRIBUTES.items()}
+_KEYWORD_OF: Final = {tag: attribute.keyword for tag, attribute in SCANNED.items()}
 _PADDING: Final = " \0"
 _NUMBER_BYTES: Final = {b"US": 2, b"SS": 2, b"UL": 4, b"SL": 4, b"UV": 8, b"SV": 8}
 
@@ -106,7 +113,7 @@ def number_text(value: bytes, vr: bytes, order: ByteOrder) -> bytes:
 
 
 def attributes_of(found: dict[int, bytes]) -> dict[str, str]:
-    """Keyword to text for the raw values of `ATTRIBUTES` in `found`; empty ones left out."""
+    """Keyword to text for the raw values of `SCANNED` in `found`; empty ones left out."""
     attributes: dict[str, str] = {}
     joined = b"".join(found.values())
     plain = joined.isascii() and ESCAPE not in joined  # nearly always

@@ -19,6 +19,7 @@ from fileroom.dicom.uid import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 
 PREAMBLE_BYTES: Final = 128
 PREFIX: Final = b"DICM"
+META_START: Final = PREAMBLE_BYTES + len(PREFIX)
 META_BYTES_MAX: Final = 64 * 1024
 
 MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
@@ -66,13 +67,24 @@ def write_header(
 
 
 class Part10Start(NamedTuple):
-    """What a file says before its data set. The UIDs are claims: the data set decides."""
+    """What a file says before its data set. The UIDs are claims: the data set decides.
 
-    preamble: bytes
+    Attributes:
+        head: all of it, as it came: preamble, prefix, file meta information.
+    """
+
+    head: bytes
     sop_class_uid: str | None
     sop_instance_uid: str | None
     transfer_syntax_uid: str
-    dataset_offset: int
+
+    @property
+    def preamble(self) -> bytes:
+        return self.head[:PREAMBLE_BYTES]
+
+    @property
+    def dataset_offset(self) -> int:
+        return len(self.head)
 
 
 class Part10Splitter:
@@ -125,11 +137,11 @@ class Part10Splitter:
     def _advance(self, *, at_end: bool) -> Part10Start | None:
         held = self._held
         if self._position == 0:
-            if len(held) < PREAMBLE_BYTES + len(PREFIX):
+            if len(held) < META_START:
                 return None
-            if held[PREAMBLE_BYTES : PREAMBLE_BYTES + len(PREFIX)] != PREFIX:
+            if held[PREAMBLE_BYTES:META_START] != PREFIX:
                 raise InstanceError("the prefix DICM is missing", offset=PREAMBLE_BYTES)
-            self._position = PREAMBLE_BYTES + len(PREFIX)
+            self._position = META_START
         while len(held) >= self._position + 8:
             header = element_header(held, self._position, False, LITTLE)
             if header is None:
@@ -157,11 +169,10 @@ class Part10Splitter:
             self._held[self._position : self._position + 8]
         )
         self._start = Part10Start(
-            bytes(self._held[:PREAMBLE_BYTES]),
+            bytes(self._held[: self._position]),
             self._uid(MEDIA_STORAGE_SOP_CLASS_UID),
             self._uid(MEDIA_STORAGE_SOP_INSTANCE_UID),
             syntax,
-            self._position,
         )
         return self._start
 

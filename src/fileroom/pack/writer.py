@@ -103,7 +103,7 @@ class PackWriter:
         """Append one DICOM file and return its ordinal.
 
         Args:
-            head: preamble to file meta information, as `dicom.part10.write_header` makes it.
+            head: preamble to file meta information.
             body: the data set in buffers that do not change before this returns, or a callable that
                 gives them; a callable is called twice for a body over 8 MiB without a CRC-32.
             body_size_bytes: what the buffers add up to.

@@ -64,7 +64,7 @@ def test_pydicom_reads_what_we_write_and_writes_the_same() -> None:
 def test_what_we_write_splits_into_what_it_was_made_of() -> None:
     head = write_header("1.2", "1.2.3", EXPLICIT, source_ae_title="ÄRZTE AND MORE THAN 16")
     start, rest = split(head + ct_explicit())
-    assert start == Part10Start(bytes(128), "1.2", "1.2.3", EXPLICIT, len(head))
+    assert start == Part10Start(head, "1.2", "1.2.3", EXPLICIT)
     assert rest == ct_explicit()
 
 
