@@ -3,6 +3,8 @@
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
+# A worker for each core; a file's tests share what they start.
+PARALLEL ?= -n auto --dist loadfile
 BENCH_ARGS ?=
 
 .PHONY: help demo test test-all lint format docs bench fuzz lock image clean environment environment-dev peers
@@ -14,10 +16,10 @@ demo: environment ## Run an archive with real studies in it; DEMO_EXIT=1 stops i
 	$(BIN)/fileroom demo --data demo-data
 
 test: environment-dev peers ## Run every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(PYTEST_ARGS)
 
 test-all: environment-dev peers ## Run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: environment-dev ## Check style, types and the import rules
 	$(BIN)/ruff check .
@@ -35,8 +37,8 @@ docs: environment-dev ## Write again what the pages have from the code: tables a
 bench: environment-dev peers ## Measure the archive and its peers in turn; prints ratios
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
-fuzz: environment-dev ## Run the property tests long, each on a hundred times as many examples
-	$(BIN)/python -m pytest tests/property --hypothesis-profile=fuzz $(PYTEST_ARGS)
+fuzz: environment-dev ## Run property tests and fuzz targets long, each on a hundred times as many inputs
+	$(BIN)/python -m pytest tests/property tests/fuzz --hypothesis-profile=fuzz $(PYTEST_ARGS)
 
 lock: ## Choose the newest packages and write the locks again (needs uv)
 	scripts/lock

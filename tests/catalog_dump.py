@@ -51,6 +51,30 @@ QUERIES = {
         "SELECT series.uid, spooled_count, spooled_bytes, oldest_ns, newest_ns FROM pending "
         + OF_SERIES.format("pending")
     ),
+    "rejection": (
+        "SELECT ledger_index, study_uid, series_uid, named, code, reason, decided_by,"
+        " decided_at_ns, note_uid FROM rejection"
+    ),
+    "rejected_instance": "SELECT rejection, hex(uid_digest), uid FROM rejected_instance",
+    "followed_note": "SELECT hex(uid_digest) FROM followed_note",
+    "settlement": (
+        "SELECT hex(uid_digest), hex(served_sha256), ledger_index, decided_at_ns, decided_by,"
+        " reason FROM settlement"
+    ),
+    "settled_data_set": (
+        "SELECT hex(pack_sha256), ordinal, hex(uid_digest), hex(sha256) FROM settled_data_set"
+    ),
+    "settled_place": (
+        "SELECT hex(pack.sha256), ordinal, hex(settled_place.sha256), replacement "
+        + PACKED.format("settled_place")
+    ),
+    "other_patient": (
+        "SELECT hex(sha256), patient_id, issuer, name, birth_date, other_patient.instance_count "
+        + PACKED.format("other_patient")
+    ),
+    "forward_rule": "SELECT name, destination FROM forward_rule",
+    "forward_paused": "SELECT destination FROM forward_paused",
+    "forward_study": "SELECT study_uid, destination, stored, warned, withdrawn FROM forward_study",
     "pack_total": "SELECT * FROM pack_total WHERE packs > 0",
     "copy_total": "SELECT * FROM copy_total WHERE packs > 0",
 }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any, cast
 
 from pydicom import Dataset
@@ -184,14 +183,15 @@ def provision_of(
     library: Library, *, coverage: Coverage, timezone: tzinfo | None = None
 ) -> Provision:
     """What a C-FIND takes of a provision."""
-    provision = SimpleNamespace(
-        archive=library,
-        coverage=coverage,
+    return Provision(
+        archive=cast(Any, library),
+        coverage=cast(Any, coverage),
+        commitment=cast(Any, None),
+        dispatch=cast(Any, None),
         partition=PARTITION,
         ae_title=AE_TITLE,
         timezone=timezone,
     )
-    return cast(Provision, provision)
 
 
 def operation(

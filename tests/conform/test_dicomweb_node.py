@@ -83,7 +83,7 @@ def test_a_node_gives_back_the_data_sets_it_was_given(node: Reached):
         status, body, fields = node.get(
             f"/studies/{data_set.StudyInstanceUID}/series/{data_set.SeriesInstanceUID}"
             f"/instances/{data_set.SOPInstanceUID}",
-            "application/dicom",
+            "application/dicom; transfer-syntax=*",
         )
         assert status == 200
         assert data_set_of(body) == data_set_of(file), name

@@ -217,33 +217,9 @@ def test_curl_stores_and_reads_with_nothing_but_its_flags(tmp_path):
         url = f"{node.web}{path_of(path.read_bytes())}"
         code, said = asyncio.run(run(tool, "-sS", "-f", "-H", ACCEPT, "-o", str(got), url))
         assert code == 0, said
-        assert data_set_bytes(got.read_bytes()) == data_set_bytes(path.read_bytes())
+        assert got.read_bytes() == path.read_bytes()  # which is a TIFF file too
         code, said = asyncio.run(run(tool, "-sS", "-r", "0-131", "-H", ACCEPT, "-o", str(got), url))
-        assert (code, got.read_bytes()) == (0, bytes(128) + b"DICM"), said
-
-
-# --- dicom3tools
-
-
-def complaints(tool: str, path: Path) -> set[str]:
-    """What dciodvfy calls an error."""
-    _, said = asyncio.run(run(tool, str(path)))
-    return {line for line in said.splitlines() if line.startswith("Error")}
-
-
-def test_dciodvfy_finds_no_error_in_a_served_file_that_was_not_in_the_stored_one(tmp_path):
-    tool = program("dciodvfy", package="dicom3tools")
-    got = tmp_path / "got.dcm"
-    with running(tmp_path / "data", in_process=True) as node:
-        for name in NAMES:
-            file = shipped(name).read_bytes()
-            headers = {"Content-Type": "application/dicom"}
-            code, answer, _ = node.request("POST", "/dicomweb/studies", headers, file)
-            assert code == 200, answer
-        node.wait_committed(len(NAMES))
-        for name in NAMES:
-            got.write_bytes(served(node, shipped(name).read_bytes()))
-            assert complaints(tool, got) <= complaints(tool, shipped(name)), name
+        assert (code, got.read_bytes()) == (0, path.read_bytes()[:132]), said
 
 
 # --- Orthanc

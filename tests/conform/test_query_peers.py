@@ -159,7 +159,7 @@ async def test_findscu_asks_at_every_level_of_both_roots(tmp_path):
             code, said, found = await findscu(opened, tmp_path / str(number), query, root)
             assert (code, len(found)) == (0, count), said
             for each in found:
-                assert each.RetrieveAETitle == "ARCHIVE"
+                assert each.RetrieveAETitle == "FILEROOM"  # the title that was called
                 assert each.InstanceAvailability == "ONLINE"
                 assert query.keys() <= each.keys()
             assert "Received Final Find Response (Success)" in said

@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from dicom_samples import Sample, samples
 from fileroom.dicom.instance_error import InstanceError
 from fileroom.dicom.part10 import write_header
-from fileroom.dicom.transcoding import Transcoding
+from fileroom.pixels.transcoding import Transcoding
 from peers import program
 
 EXPLICIT = "1.2.840.10008.1.2.1"

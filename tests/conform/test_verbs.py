@@ -239,8 +239,10 @@ def test_the_demo_ends_by_itself_when_everything_is_committed(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"COMMITTED +[1-9]\d", done.stdout)
-    for told in ("storescu -aec FILEROOM", "curl", "/packs", "http://"):
+    for told in ("storescu -aec FILEROOM", "curl", "/packs", "http://", "viewer install"):
         assert told in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    assert re.fullmatch(r" +a CT, its picture +http://[0-9.:]+/studies/[0-9.]+", last)
 
 
 def test_settings_are_read_again_on_sighup(data, serve):

@@ -57,7 +57,7 @@ class Told:
             sop_class_uid=None,
             sop_instance_uid=None,  # some of the files are at odds with their own header
             transfer_syntax_uid=start.transfer_syntax_uid,
-            preamble=start.preamble if any(start.preamble) else b"",
+            head=start.head,
         )
         reception.write(data)
         received = await reception.finish()
