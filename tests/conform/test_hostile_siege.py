@@ -47,7 +47,7 @@ from siege import Siege, besieged, until
 
 ATTACKS = [*FILES, *IMAGES]
 CLASSES = sorted({each.name.split()[0] for each in ATTACKS}, key=int)
-NODE_BYTES_MAX = 512 << 20
+NODE_BYTES_MAX = 768 << 20
 WORKER_BYTES_MAX = 512 << 20
 REFUSED_BY_C_STORE = {0x0110, 0x0117, 0x0122, 0xA900, 0xC000}
 REFUSED_BY_STOW = {400, 409}
