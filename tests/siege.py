@@ -54,6 +54,7 @@ class Honest(threading.Thread):
     def end(self) -> None:
         self._ended.set()
         self.join(WAIT_S)
+        self._link.close()
 
     def goes_on(self) -> None:
         """Return when it has done all of its work once more."""

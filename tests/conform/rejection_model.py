@@ -110,7 +110,7 @@ class DictRejections:
         for row in rows:
             place = SpoolPlace(row.segment, row.offset)
             if row.header.sop_class_uid == KEY_OBJECT_SELECTION and place in self.queue:
-                self.notes[place] = self.queue[place].uid_digest
+                self.notes.setdefault(place, self.queue[place].uid_digest)
 
     def is_hidden(self, series, uid_digest=None):
         """Whether a series, or an instance of it, is rejected."""

@@ -44,7 +44,8 @@ arrivals = st.lists(
             study=series.rsplit(".", 1)[0],
             series=series,
             sop_class=sop_class,
-            content=content,
+            # Equal bytes say the same UIDs.
+            content=b" ".join([content, instance.encode(), series.encode(), sop_class.encode()]),
             received_at_ns=T0_NS + second,
         ),
         places,
