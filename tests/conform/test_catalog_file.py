@@ -289,8 +289,8 @@ def test_a_query_that_was_left_unfinished_does_not_hold_a_reader_in_the_past(pat
     catalog = create(path)
     fill(catalog, 5)
     with catalog._file.reading() as connection:
-        unfinished = connection.execute("SELECT * FROM study")
-        next(unfinished)
+        unfinished = connection.stream("SELECT * FROM study", ())
+        next(unfinished.__enter__())
     fill(catalog, 9)
     assert studies(catalog) == 9
     catalog.close()

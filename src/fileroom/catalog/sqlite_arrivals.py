@@ -13,7 +13,8 @@ from fileroom.catalog.arrivals import (
     NewArrival,
     Told,
 )
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, SQLiteValue, only_row
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, SQLiteValue, only_row
 
 HINTS_MAX = 1000  # acquisitions of one study that are told apart
 

@@ -17,7 +17,8 @@ from fileroom.catalog.errors import NotInCatalogError, StateMovedError
 from fileroom.catalog.lifecycle import CommitmentState, PackState
 from fileroom.catalog.references import Folded, folded, unfolded
 from fileroom.catalog.rows import InstancePlace
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, only_row
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, only_row
 from fileroom.catalog.sqlite_intake import spool_place
 from fileroom.dicom.commitment import Reference
 

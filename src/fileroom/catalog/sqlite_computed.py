@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from fileroom.catalog.query import AVAILABILITY, COMPUTED, COUNTS, Level
-from fileroom.catalog.sqlite_file import Connection
+from fileroom.catalog.sqlite_connection import Connection
 from fileroom.catalog.sqlite_rejections import hides
 
 # In what follows {0} is empty, or "shown_" where something is rejected: the views of what is left,

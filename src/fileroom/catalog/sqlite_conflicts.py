@@ -15,7 +15,8 @@ from fileroom.catalog.conflicts import (
     study_patient,
 )
 from fileroom.catalog.rows import InstancePlace, NewPack, SaidPatient, Sealed
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, only_int, only_row
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, only_int, only_row
 
 _json = msgspec.json.Encoder()
 _attributes = msgspec.json.Decoder(dict[str, str])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
@@ -23,12 +23,11 @@ from fileroom.catalog.errors import (
     NewerCatalogError,
     SchemaChangedError,
 )
+from fileroom.catalog.sqlite_connection import Connection, Row
 from fileroom.clock import Clock
 from fileroom.disk import Disk
 
-Connection = apsw.Connection
 SQLiteValue = int | float | str | bytes | None
-Row = tuple[Any, ...]
 DuplicateKey = apsw.ConstraintError
 Interrupted = apsw.InterruptError
 
@@ -223,11 +222,11 @@ class SqliteFile:
         reader.close()
 
     def _shrink(self) -> None:
-        self._writer.execute("PRAGMA incremental_vacuum").fetchall()
-        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._writer.execute("PRAGMA incremental_vacuum")
+        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _connect(self) -> Connection:
-        connection = apsw.Connection(
+        connection = Connection(
             str(self._path), vfs=self._vfs or None, flags=apsw.SQLITE_OPEN_READWRITE
         )
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)

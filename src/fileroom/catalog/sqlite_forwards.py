@@ -22,7 +22,8 @@ from fileroom.catalog.forwards import (
     runs,
 )
 from fileroom.catalog.levels import storable
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, only_int, only_row
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, only_int, only_row
 
 _json = msgspec.json.Encoder()
 _attributes = msgspec.json.Decoder(dict[str, str])

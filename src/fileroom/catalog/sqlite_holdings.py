@@ -13,7 +13,8 @@ from fileroom.catalog.rows import (
     Tally,
     Totals,
 )
-from fileroom.catalog.sqlite_file import Connection, SqliteStore, SQLiteValue, only_int, only_row
+from fileroom.catalog.sqlite_connection import Connection
+from fileroom.catalog.sqlite_file import SqliteStore, SQLiteValue, only_int, only_row
 from fileroom.catalog.sqlite_intake import spooled_row
 from fileroom.catalog.sqlite_packs import pack_row
 from fileroom.catalog.sqlite_rejections import hides, is_hidden

@@ -1,7 +1,6 @@
 """Instances on their way in: spooled rows, and the series, studies and patients they tell of."""
 
 from collections.abc import Collection, Sequence
-from contextlib import closing
 
 import msgspec
 
@@ -9,14 +8,8 @@ from fileroom.catalog.errors import SegmentInUseError, SpoolPlaceError
 from fileroom.catalog.levels import Description, describe, storable
 from fileroom.catalog.query import folded_groups
 from fileroom.catalog.rows import HeldRecord, NewSpooled, SeriesPlace, SpooledRow, SpoolPlace
-from fileroom.catalog.sqlite_file import (
-    Connection,
-    Row,
-    SqliteFile,
-    SqliteStore,
-    node_number,
-    only_int,
-)
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteFile, SqliteStore, node_number, only_int
 from fileroom.catalog.sqlite_notes import may_reject, queue_notes
 from fileroom.dicom.header import Header
 from fileroom.dicom.uid import digest
@@ -152,7 +145,7 @@ class SqliteIntake(SqliteStore):
         taken_bytes = 0
         with (
             self._file.reading() as connection,
-            closing(connection.execute(_SPOOLED_OF_SERIES, (series,))) as found,
+            connection.stream(_SPOOLED_OF_SERIES, (series,)) as found,
         ):
             for values in found:
                 row = spooled_row(*values)

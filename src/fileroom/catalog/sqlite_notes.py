@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fileroom.catalog.rows import NewSpooled
-from fileroom.catalog.sqlite_file import Connection
+from fileroom.catalog.sqlite_connection import Connection
 from fileroom.dicom.rejection import KEY_OBJECT_SELECTION
 
 _json = msgspec.json.Encoder()

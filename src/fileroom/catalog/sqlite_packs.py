@@ -12,7 +12,8 @@ from fileroom.catalog.lifecycle import (
     check_pack_move,
 )
 from fileroom.catalog.rows import CopyRow, KeyCopyRow, PackRow, SpoolPlace
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, SQLiteValue, only_int
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, SQLiteValue, only_int
 from fileroom.catalog.sqlite_intake import spool_id, spool_place
 
 _json = msgspec.json.Encoder()

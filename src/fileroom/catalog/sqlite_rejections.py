@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from fileroom.catalog.rejections import Rejection, RejectionTotals, Scope, WaitingNote
-from fileroom.catalog.sqlite_file import Connection, Row, SqliteStore, only_int, only_row
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import SqliteStore, only_int, only_row
 from fileroom.catalog.sqlite_intake import spool_place
 from fileroom.dicom.uid import digest
 

@@ -16,14 +16,8 @@ from fileroom.catalog.rows import (
     Standing,
 )
 from fileroom.catalog.sqlite_conflicts import record_other_patients, serve_as_settled
-from fileroom.catalog.sqlite_file import (
-    Connection,
-    DuplicateKey,
-    Row,
-    SqliteStore,
-    node_number,
-    only_int,
-)
+from fileroom.catalog.sqlite_connection import Connection, Row
+from fileroom.catalog.sqlite_file import DuplicateKey, SqliteStore, node_number, only_int
 from fileroom.catalog.sqlite_intake import recount_pending
 
 _json = msgspec.json.Encoder()

@@ -1,7 +1,7 @@
 """Searches in SQL: candidates by index, checks in Python, details of the matches only."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import msgspec
 
@@ -19,13 +19,8 @@ from fileroom.catalog.query import (
     plan,
 )
 from fileroom.catalog.sqlite_computed import Computed, Numbers
-from fileroom.catalog.sqlite_file import (
-    Connection,
-    Interrupted,
-    SqliteStore,
-    SQLiteValue,
-    only_int,
-)
+from fileroom.catalog.sqlite_connection import Connection
+from fileroom.catalog.sqlite_file import Interrupted, SqliteStore, SQLiteValue, only_int
 from fileroom.catalog.sqlite_rejections import hides
 
 _json = msgspec.json.Encoder()
@@ -117,7 +112,7 @@ class SqliteSearch(SqliteStore):
             )
             hiding = hides(connection)
             sql, values = _candidates(search, planned, partition, hiding=hiding)
-            with closing(connection.execute(sql, values)) as rows:
+            with connection.stream(sql, values) as rows:
                 candidates = (_search_row(search.level, row) for row in rows)
                 matches = _matches(search, planned, candidates)
             computed = Computed(connection, search.level, search.computed).of(
@@ -145,7 +140,7 @@ class SqliteSearch(SqliteStore):
                 found = only_int(connection, sql, values)
                 return found if found <= search.rows_scanned_max else None
             sql, values = _candidates(search, planned, partition, hiding=hiding)
-            with closing(connection.execute(sql, values)) as rows:
+            with connection.stream(sql, values) as rows:
                 found = 0
                 for scanned, row in enumerate(rows):
                     if scanned == min(search.rows_scanned_max, ROWS_COUNTED_MAX):
