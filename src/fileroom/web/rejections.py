@@ -1,5 +1,6 @@
 """What is rejected: told, decided, undone."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -74,19 +75,16 @@ async def reject(service: Service, request: Request) -> None:
     asked = await document_of(
         service, request, _rejecting, what="rejection", bytes_max=BODY_BYTES_MAX
     )
-    try:
-        decisions = await desk.reject(
+    await _take(
+        request,
+        desk.reject(
             asked.scope,
             code=asked.code,
             reason=asked.reason,
             who=request.principal,
             channel=CHANNEL,
-        )
-    except (UnknownReasonError, BadScopeError) as error:
-        raise BadRequestError(str(error)) from error
-    except NotKeptError as error:
-        raise NotFoundError(str(error)) from error
-    await _answer(request, {"decisions": decisions})
+        ),
+    )
 
 
 async def restore(service: Service, request: Request) -> None:
@@ -95,17 +93,25 @@ async def restore(service: Service, request: Request) -> None:
     asked = await document_of(
         service, request, _restoring, what="restoration", bytes_max=BODY_BYTES_MAX
     )
-    try:
-        decisions = await desk.restore(
+    await _take(
+        request,
+        desk.restore(
             asked.scope,
             everything=asked.everything,
             reason=asked.reason,
             who=request.principal,
             channel=CHANNEL,
-        )
+        ),
+    )
+
+
+async def _take(request: Request, decision: Awaitable[object]) -> None:
+    """Wait until a decision is taken, and answer what came of it."""
+    try:
+        decisions = await decision
     except (UnknownReasonError, BadScopeError) as error:
         raise BadRequestError(str(error)) from error
-    except NotRejectedError as error:
+    except (NotKeptError, NotRejectedError) as error:
         raise NotFoundError(str(error)) from error
     await _answer(request, {"decisions": decisions})
 
