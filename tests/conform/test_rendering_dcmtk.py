@@ -58,12 +58,13 @@ def by_dcmtk(sample: Sample, *options: str) -> numpy.ndarray | None:
     return pnm(done.stdout) if done.returncode == 0 and done.stdout[:1] == b"P" else None
 
 
-def agree(sample: Sample) -> None:
+def agree(sample: Sample) -> bool:
+    """Whether there was something to compare; then it is the same."""
     data, syntax = sample.data_set, sample.transfer_syntax_uid
     try:
         said = shown_of(data, syntax)
     except (AssertionError, InstanceError):
-        return  # no image
+        return False  # no image
     view, options = View(media_type=PNG), []
     if said.image.samples == 1 and said.palette is None:
         # The windows and tables of data sets are chosen otherwise there; a window is a window.
@@ -71,17 +72,36 @@ def agree(sample: Sample) -> None:
         options = ["+Ww", "100", "300"]
     theirs = by_dcmtk(sample, *options)
     if theirs is None:
-        return
+        return False
     try:
         ours = picture_of(data, syntax, view=view)
     except InstanceError:
-        return
+        return False
     if ours.ndim < theirs.ndim:
         theirs = theirs[..., 0]
     assert ours.shape == theirs.shape
     # It rounds what it rescaled, and colours are rounded otherwise.
     most = 4 if ours.ndim == 3 else 1 if said.slope == int(said.slope) else 2
     assert abs(ours.astype(int) - theirs).max() <= most
+    return True
+
+
+# One of each kind, all of pydicom's own.
+ALWAYS = (
+    "CT_small.dcm",
+    "ExplVR_BigEnd.dcm",
+    "MR_small_RLE.dcm",
+    "JPEG-lossy.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "examples_palette.dcm",
+    "examples_ybr_color.dcm",
+)
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_images_of_each_kind_are_shown_as_dcmtk_shows_them(name):
+    assert agree(next(each for each in shown_by_both() if each.name == name))
 
 
 @pytest.mark.slow
